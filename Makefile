@@ -1,0 +1,88 @@
+# Footfall: run it, test it, measure it. `make` lists the targets.
+
+PYTHON ?= python3
+
+# Set these on the command line (`make up PORT=8001`); a shell's own HOST or PORT does not leak in.
+HOST = $(or $(FOOTFALL_HOST),127.0.0.1)
+PORT = $(or $(FOOTFALL_PORT),8000)
+DATA_DIR = $(or $(FOOTFALL_DATA_DIR),.footfall)
+DATA = ../shared/data/ga4_export
+ARGS =
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := build/uv/bin/uv
+
+# Wheels only: building a package from source would fetch build tools that no hash pins.
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all:
+RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header pyproject.toml
+
+# What is installed, each a copy of the file it was installed from and written last: a virtual
+# environment without these is taken for half-built and made anew.
+INSTALLED := $(VENV)/requirements.lock
+PROJECT := $(VENV)/pyproject.toml
+INSTALLED_DEV := $(VENV)/requirements-dev.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint truth bench lock clean
+.NOTPARALLEL:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+up: $(PROJECT) ## install, start the service with a demo shop, keep running (HOST= PORT= DATA_DIR=)
+	@$(BIN)/footfall demo --host "$(HOST)" --port "$(PORT)" --data-dir "$(DATA_DIR)"
+
+test: $(INSTALLED_DEV) ## all tests that are not measurements (ARGS="-k funnel")
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(INSTALLED_DEV) ## style, formatting, types, who imports whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+truth: $(PROJECT) ## import real data through HTTP, compare with its known answers (DATA=folder)
+	$(BIN)/python -m bench.truth --data "$(DATA)" $(ARGS)
+
+bench: $(PROJECT) ## measure ingestion and a funnel on this machine
+	$(BIN)/python -m bench $(ARGS)
+
+lock: $(UV) ## resolve both lock files after a change to pyproject.toml (delete them for the newest of all)
+	$(RESOLVE) --output-file requirements.lock
+	$(RESOLVE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove everything installed and cached; the data stays
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find app bench migrations tests -name __pycache__ -prune -exec rm -rf {} +
+
+# A checkout touches files without changing them, so the contents decide.
+$(INSTALLED): requirements.lock
+	@if cmp -s $< $@; then touch $@; else $(MAKE) --no-print-directory rebuild; fi
+
+.PHONY: rebuild
+rebuild:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Footfall needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Install one, or name the one you have: make PYTHON=python3.13 up" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "This Python cannot make virtual environments: $(PYTHON) lacks venv or ensurepip." >&2; \
+		echo "On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing into $(VENV); the first time this downloads about 220 MB."
+	@rm -f $(INSTALLED) && rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	$(INSTALL) -r requirements.lock
+	@cp requirements.lock $(INSTALLED)
+
+$(PROJECT): pyproject.toml $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@cp $< $@
+
+$(INSTALLED_DEV): requirements-dev.lock $(PROJECT)
+	@cmp -s $< $@ || $(INSTALL) -r requirements-dev.lock
+	@cp $< $@
+
+$(UV):
+	@$(PYTHON) -m venv build/uv
+	@build/uv/bin/python -m pip install --disable-pip-version-check --quiet uv

@@ -1,0 +1,63 @@
+"""Settings of the service: names, defaults, units and validation. Built once; no other module reads the environment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "FOOTFALL_"
+
+
+class Settings(BaseSettings):
+    """Every field is an environment variable with the prefix FOOTFALL_; the README has a row for each."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    database_url: SecretStr | None = None
+    data_dir: Path = Path(".footfall")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535)
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    migrate_on_start: bool = True
+
+    request_max_bytes: int = Field(4 * 1024 * 1024, ge=1024)
+    request_max_events: int = Field(1_000, ge=1, le=100_000)
+    request_timeout_seconds: float = Field(30.0, gt=0)
+
+    buffer_max_events: int = Field(50_000, ge=1)
+    buffer_max_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    # At most: places in one commit are numbered with 20 bits.
+    flush_max_events: int = Field(2_000, ge=1, le=100_000)
+    flush_writers: int = Field(2, ge=1, le=16)
+    flush_timeout_seconds: float = Field(10.0, gt=0)
+    shutdown_timeout_seconds: float = Field(20.0, gt=0)
+
+    report_concurrency: int = Field(2, ge=1)
+    report_timeout_seconds: float = Field(30.0, gt=0)
+    mirror_memory_bytes: int = Field(2 * 1024**3, ge=64 * 1024**2)
+    mirror_interval_seconds: float = Field(1.0, gt=0)
+    mirror_lag_max_seconds: float = Field(60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _limits_fit_together(self) -> Self:
+        if self.buffer_max_events < self.request_max_events:
+            raise ValueError(
+                "buffer_max_events must be at least request_max_events, or a full request never fits"
+            )
+        if self.buffer_max_bytes < self.request_max_bytes:
+            raise ValueError(
+                "buffer_max_bytes must be at least request_max_bytes, or a full request never fits"
+            )
+        return self
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """FOOTFALL_* variables that no setting has: misspelled ones would be ignored without a word."""
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return sorted(
+        name for name in environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
+    )

@@ -1,0 +1,1 @@
+"""The words of the field: plain data and pure functions, standard library only."""

@@ -1,0 +1,76 @@
+"""An event as it travels through the service, after a wire format decoded it and before it is stored."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Trust(StrEnum):
+    """How an event came in; derived from the key, never from the body."""
+
+    BROWSER = "browser"
+    SERVER = "server"
+    SIGNED = "signed"
+    IMPORT = "import"
+
+
+@dataclass(slots=True)
+class Event:
+    """One thing that happened in a storefront.
+
+    event_id: canonical UUID text, see `canonical_event_id`.
+    client_time: as the sender sent it; None when it sent none.
+    occurred_at: the corrected time that all reports use.
+    properties: a JSON object as text, without NUL characters.
+    At least one of visitor_key and customer_key is set.
+    """
+
+    storefront_id: int
+    event_id: str
+    event_name: str
+    visitor_key: str | None
+    customer_key: str | None
+    account_key: str | None
+    client_time: datetime | None
+    occurred_at: datetime
+    received_at: datetime
+    seq: int
+    trust: Trust
+    url: str | None
+    referrer: str | None
+    properties: str
+
+    @property
+    def identity(self) -> tuple[int, str, datetime | None]:
+        """What makes two events the same (semantics: sameness)."""
+        return (self.storefront_id, self.event_id, self.client_time)
+
+
+def canonical_event_id(sent: str) -> str:
+    """The UUID under which an event's id is stored: a UUID is itself, any other text its SHA-256 cut to 128 bits.
+
+    UUIDs are compared without regard to case. Two texts sharing a UUID would take 2^61 tries to find on purpose,
+    and could only make one sender's events duplicates of the same sender's events.
+    """
+    if len(sent) == 36 and sent[8] == sent[13] == sent[18] == sent[23] == "-":
+        digits = sent.replace("-", "")
+        if len(digits) == 32 and digits.isascii() and digits.isalnum():
+            try:
+                int(digits, 16)
+            except ValueError:
+                pass
+            else:
+                return sent.lower()
+    digits = hashlib.sha256(sent.encode()).hexdigest()
+    # Version 8 ("custom") and the RFC 9562 variant, so that it can't be taken for a random or a timed UUID.
+    return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"
+
+
+def new_event_id(received_at: datetime) -> str:
+    """An id for an event that came without one: a UUIDv7, so that neighbours in time are neighbours in the index."""
+    milliseconds = int(received_at.timestamp() * 1000)
+    rest = os.urandom(10).hex()
+    digits = f"{milliseconds & 0xFFFFFFFFFFFF:012x}"
+    return f"{digits[:8]}-{digits[8:]}-7{rest[:3]}-{'89ab'[int(rest[3], 16) & 3]}{rest[4:7]}-{rest[7:19]}"

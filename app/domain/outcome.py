@@ -1,0 +1,78 @@
+"""What became of a received event: every event gets exactly one outcome."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from app.domain.event import Trust
+
+
+class Outcome(StrEnum):
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    SPOOLED = "spooled"
+
+
+class RejectReason(StrEnum):
+    """Why an event was refused. A closed set: metric label, quarantine column and part of the reply."""
+
+    INVALID_JSON = "invalid_json"
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_FIELD = "missing_field"
+    UNKNOWN_FIELD = "unknown_field"
+    WRONG_TYPE = "wrong_type"
+    TOO_LONG = "too_long"
+    EMPTY = "empty"
+    OUT_OF_RANGE = "out_of_range"
+    TOO_DEEP = "too_deep"
+    TOO_MANY_PROPERTIES = "too_many_properties"
+    PROPERTIES_TOO_LARGE = "properties_too_large"
+    NUL_CHARACTER = "nul_character"
+    BAD_TIME = "bad_time"
+    FUTURE_TIME = "future_time"
+    NO_PERSON = "no_person"
+    UNSTORABLE = "unstorable"
+
+
+@dataclass(slots=True, frozen=True)
+class Rejection:
+    """One refused event.
+
+    index: its position in the request, from 0. pointer: RFC 6901, into the event ("" = the event itself).
+    detail: what to change. raw: the event's bytes as received.
+    """
+
+    index: int
+    reason: RejectReason
+    pointer: str
+    detail: str
+    raw: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class RefusedEvent:
+    """A rejection with what is needed to understand and replay it later; kept whole in quarantine."""
+
+    storefront_id: int
+    format: str
+    trust: Trust
+    received_at: datetime
+    sent_at: datetime | None
+    rejection: Rejection
+
+
+class SinkUnavailable(Exception):
+    """Storage can't take events now; `reason` is one of FAILURE_REASONS."""
+
+    def __init__(self, reason: str, cause: str) -> None:
+        super().__init__(cause)
+        self.reason = reason
+
+
+# Closed set, a metric label: lost or refused connection, deadline passed, refused by Postgres, or data it can't hold.
+FAILURE_REASONS = ("connection", "timeout", "database", "unstorable")
+
+
+class UnstorableError(Exception):
+    """Some event of the batch can't be represented in storage."""

@@ -1,0 +1,344 @@
+"""Our own wire format, `POST /v1/events`: one event, an array, `{"events": [...], "sent_at": ...}`, or NDJSON."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.domain.event import Event, canonical_event_id, new_event_id
+from app.domain.outcome import Outcome, Rejection, RejectReason
+from app.errors import FieldError, TooLarge, Unreadable, UnsupportedType
+from app.ingest.formats.base import Decoded, IngestResult, RequestContext
+from app.ingest.formats.split import SplitError, split_elements, split_members
+
+# Limits of one event, in characters unless the name says otherwise; the README states them.
+NAME_MAX = 100
+ID_MAX = 200
+URL_MAX = 2_048
+SEQ_MAX = 2**31 - 1
+PROPERTY_NAME_MAX = 100
+PROPERTIES_MAX_COUNT = 100
+PROPERTIES_MAX_BYTES = 32 * 1024
+PROPERTIES_MAX_DEPTH = 10
+QUOTE_MAX = 300  # characters of an explanation
+
+JSON_TYPES = frozenset({"application/json", "text/plain", ""})
+NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+
+Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX)]
+Url = Annotated[str, Meta(max_length=URL_MAX)]
+Time = Annotated[datetime, Meta(tz=True)]
+
+
+class NativeEvent(Struct, forbid_unknown_fields=True, gc=False):
+    """An event as senders write it; the README's table of fields says what each means."""
+
+    event: Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
+    event_id: Id | None = None
+    visitor_id: Id | None = None
+    customer_id: Id | None = None
+    account_id: Id | None = None
+    client_time: Time | None = None
+    seq: Annotated[int, Meta(ge=0, le=SEQ_MAX)] | None = None
+    url: Url | None = None
+    referrer: Url | None = None
+    properties: dict[Annotated[str, Meta(max_length=PROPERTY_NAME_MAX)], Any] | None = None
+
+
+class _Peek(Struct):
+    """Tells an envelope from an event."""
+
+    events: msgspec.Raw | UnsetType = UNSET
+
+
+class _Envelope(Struct, forbid_unknown_fields=True):
+    events: list[NativeEvent]
+    sent_at: Time | None = None
+
+
+_decode_event = msgspec.json.Decoder(NativeEvent).decode
+_decode_events = msgspec.json.Decoder(list[NativeEvent]).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_peek = msgspec.json.Decoder(_Peek).decode
+_decode_time = msgspec.json.Decoder(Time | None).decode
+_encode = msgspec.json.Encoder().encode
+
+# What msgspec raises for bytes that are no event; RecursionError for thousands of brackets.
+_FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _Refused(Exception):
+    """One event is refused, for a reason that its types don't show."""
+
+    def __init__(self, reason: RejectReason, pointer: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.pointer, self.detail = reason, pointer, detail
+
+
+class NativeFormat:
+    name = "native"
+    paths = ("/v1/events",)
+
+    def decode(self, body: bytes, context: RequestContext) -> Decoded:
+        if context.content_type not in JSON_TYPES | NDJSON_TYPES:
+            raise UnsupportedType(
+                f"Send the body with Content-Type application/json, text/plain or application/x-ndjson, "
+                f"not {context.content_type}."
+            )
+        body = body.removeprefix(b"\xef\xbb\xbf").strip()
+        if not body:
+            raise Unreadable("The body is empty; send an event as JSON.")
+        try:
+            return _decode_whole(body, context)
+        except (*_FAULTS, _Refused):
+            return _decode_pieces(body, context)
+
+    def reply(self, result: IngestResult, query: Mapping[str, str]) -> tuple[int, Any]:
+        spooled = result.count(Outcome.SPOOLED)
+        answer: dict[str, Any] = {
+            "received": len(result.outcomes),
+            "stored": result.count(Outcome.STORED),
+            "duplicates": result.count(Outcome.DUPLICATE),
+        }
+        if spooled:
+            answer["spooled"] = spooled
+        if result.rejections:
+            answer["rejected"] = [
+                {"index": r.index, "reason": r.reason, "pointer": r.pointer, "detail": r.detail}
+                for r in result.rejections
+            ]
+        if query.get("receipts") == "1":
+            answer["receipts"] = [
+                {"index": index, "event_id": event_id, "outcome": outcome}
+                for index, (event_id, outcome) in enumerate(
+                    zip(result.event_ids, result.outcomes, strict=True)
+                )
+            ]
+        return _status(result, spooled), answer
+
+
+NATIVE = NativeFormat()
+
+
+def _status(result: IngestResult, spooled: int) -> int:
+    if not result.rejections:
+        return 202 if spooled else 200
+    return 422 if len(result.rejections) == len(result.outcomes) else 207
+
+
+def _decode_whole(body: bytes, context: RequestContext) -> Decoded:
+    """The fast path: everything in one go; any fault sends the body to `_decode_pieces`."""
+    sent_at = None
+    if context.content_type in NDJSON_TYPES:
+        natives = [_decode_event(line) for line in body.splitlines() if line.strip()]
+    elif body[:1] == b"[":
+        natives = _decode_events(body)
+    elif _peek(body).events is UNSET:
+        natives = [_decode_event(body)]
+    else:
+        envelope = _decode_envelope(body)
+        natives, sent_at = envelope.events, envelope.sent_at
+    _check_count(len(natives), context)
+    may_hold_nul = b"\\u0000" in body
+    events = [_event(native, context, may_hold_nul) for native in natives]
+    return Decoded(events, range(len(events)), lambda: _pieces(body, context)[0], sent_at=sent_at)
+
+
+def _decode_pieces(body: bytes, context: RequestContext) -> Decoded:
+    """Event by event: the good ones are kept, each faulty one gets its reason."""
+    pieces, sent_at = _pieces(body, context)
+    _check_count(len(pieces), context)
+    decoded = Decoded([], [], lambda: pieces, sent_at=sent_at)
+    indexes: list[int] = []
+    for index, piece in enumerate(pieces):
+        try:
+            decoded.events.append(_event(_decode_event(piece), context, may_hold_nul=True))
+            indexes.append(index)
+        except _Refused as refused:
+            decoded.rejections.append(
+                Rejection(index, refused.reason, refused.pointer, refused.detail, piece)
+            )
+        except _FAULTS as fault:
+            decoded.rejections.append(_rejection(index, fault, piece))
+    decoded.indexes = indexes
+    return decoded
+
+
+def _pieces(body: bytes, context: RequestContext) -> tuple[Sequence[bytes], datetime | None]:
+    """The bytes of each event, and sent_at. Raises Unreadable when there is no telling where events begin and end."""
+    if context.content_type in NDJSON_TYPES or _looks_like_lines(body):
+        return [line for line in map(bytes.strip, body.splitlines()) if line], None
+    try:
+        if body[:1] == b"[":
+            return split_elements(body), None
+        if body[:1] != b"{":
+            raise SplitError("The body must be a JSON object or array; see the README for examples.")
+        members = split_members(body)
+        if b'"events"' not in members:
+            return [body], None
+        return _envelope_pieces(members)
+    except SplitError as error:
+        raise Unreadable(f"{error} Nothing of it was stored.") from error
+
+
+def _envelope_pieces(members: Mapping[bytes, bytes]) -> tuple[Sequence[bytes], datetime | None]:
+    for key in members.keys() - {b'"events"', b'"sent_at"'}:
+        name = key[1:-1].decode(errors="replace")
+        raise Unreadable(
+            "Beside `events` only `sent_at` may stand.",
+            errors=[FieldError(f"Take {name!r} out.", f"/{name}")],
+        )
+    if members[b'"events"'][:1] != b"[":
+        raise Unreadable("`events` must be an array.", errors=[FieldError("Make this an array.", "/events")])
+    try:
+        sent_at = _decode_time(members.get(b'"sent_at"', b"null"))
+    except _FAULTS as fault:
+        error = FieldError(f"{fault}. {_TIME_ADVICE}", "/sent_at")
+        raise Unreadable("`sent_at` is no time.", errors=[error]) from fault
+    return split_elements(members[b'"events"']), sent_at
+
+
+def _looks_like_lines(body: bytes) -> bool:
+    """NDJSON sent under another name: every line is an object of its own."""
+    lines = [line for line in map(bytes.strip, body.splitlines()) if line]
+    return len(lines) > 1 and all(line[:1] == b"{" and line[-1:] == b"}" for line in lines)
+
+
+def _check_count(count: int, context: RequestContext) -> None:
+    if count > context.max_events:
+        raise TooLarge(f"The body holds {count} events; send at most {context.max_events} in one request.")
+
+
+def _event(native: NativeEvent, context: RequestContext, may_hold_nul: bool) -> Event:
+    """Raises _Refused."""
+    if native.visitor_id is None and native.customer_id is None:
+        raise _Refused(RejectReason.NO_PERSON, "/visitor_id", "Give a visitor_id or a customer_id.")
+    properties = _properties(native.properties)
+    if may_hold_nul:
+        _refuse_nul(native, properties)
+    received_at = context.received_at
+    sent_id = native.event_id
+    return Event(
+        context.storefront_id,
+        new_event_id(received_at) if sent_id is None else canonical_event_id(sent_id),
+        native.event,
+        native.visitor_id,
+        native.customer_id,
+        native.account_id,
+        native.client_time,
+        native.client_time or received_at,
+        received_at,
+        native.seq or 0,
+        context.trust,
+        native.url,
+        native.referrer,
+        properties,
+    )
+
+
+def _properties(properties: dict[str, Any] | None) -> str:
+    if not properties:
+        return "{}"
+    if len(properties) > PROPERTIES_MAX_COUNT:
+        raise _Refused(
+            RejectReason.TOO_MANY_PROPERTIES,
+            "/properties",
+            f"There are {len(properties)} properties; send at most {PROPERTIES_MAX_COUNT}.",
+        )
+    text = _encode(properties)
+    if len(text) > PROPERTIES_MAX_BYTES:
+        raise _Refused(
+            RejectReason.PROPERTIES_TOO_LARGE,
+            "/properties",
+            f"The properties take {len(text)} bytes as JSON; send at most {PROPERTIES_MAX_BYTES}.",
+        )
+    if (
+        text.count(b"{") + text.count(b"[") > PROPERTIES_MAX_DEPTH
+        and _depth(properties) > PROPERTIES_MAX_DEPTH
+    ):
+        raise _Refused(
+            RejectReason.TOO_DEEP,
+            "/properties",
+            f"The properties are nested more than {PROPERTIES_MAX_DEPTH} levels deep; flatten them.",
+        )
+    return text.decode()
+
+
+def _depth(value: object) -> int:
+    """Levels of nesting; the decoder has bounded them already, so recursion is safe."""
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0
+
+
+def _refuse_nul(native: NativeEvent, properties: str) -> None:
+    detail = "Take the NUL character (\\u0000) out; it can't be stored."
+    for field in ("event", "event_id", "visitor_id", "customer_id", "account_id", "url", "referrer"):
+        if "\0" in (getattr(native, field) or ""):
+            raise _Refused(RejectReason.NUL_CHARACTER, f"/{field}", detail)
+    # The encoder writes NUL as \u0000; the same characters as text follow another backslash.
+    if re.search(r"(?<!\\)(?:\\\\)*\\u0000", properties):
+        raise _Refused(RejectReason.NUL_CHARACTER, "/properties", detail)
+
+
+_TIME_ADVICE = "Write times as RFC 3339 with an offset, such as 2026-11-21T10:15:00.123Z."
+_PLACE = re.compile(r" - at (?:`key` in )?`\$(.*?)`$")
+# The decoder's words, each with the reason it means and advice to add; first match counts.
+_MEANINGS: tuple[tuple[str, RejectReason, str], ...] = (
+    ("of length <=", RejectReason.TOO_LONG, "Shorten it."),
+    ("of length >=", RejectReason.EMPTY, "Leave the field out, or give it a value."),
+    ("missing required field", RejectReason.MISSING_FIELD, "Every event needs a name in `event`."),
+    ("unknown field", RejectReason.UNKNOWN_FIELD, "Put values of your own into `properties`."),
+    ("datetime", RejectReason.BAD_TIME, _TIME_ADVICE),
+    ("out of range", RejectReason.OUT_OF_RANGE, "Send it as text."),
+    ("`int` <=", RejectReason.OUT_OF_RANGE, f"It goes from 0 to {SEQ_MAX}."),
+    ("`int` >=", RejectReason.OUT_OF_RANGE, f"It goes from 0 to {SEQ_MAX}."),
+)
+_FIELD = re.compile(r"field `(.*)`", re.DOTALL)
+
+
+def _rejection(index: int, fault: Exception, piece: bytes) -> Rejection:
+    reason, pointer, detail = _explain(fault, piece)
+    return Rejection(index, reason, _quotable(pointer), _quotable(detail), piece)
+
+
+def _explain(fault: Exception, piece: bytes) -> tuple[RejectReason, str, str]:
+    """Puts a decoder's fault into our words: reason, pointer, detail."""
+    if isinstance(fault, RecursionError):
+        return (
+            RejectReason.TOO_DEEP,
+            "",
+            f"The event is nested too deep; {PROPERTIES_MAX_DEPTH} levels are allowed.",
+        )
+    if not isinstance(fault, msgspec.ValidationError):
+        return RejectReason.INVALID_JSON, "", _json_detail(fault, piece)
+    message = str(fault)
+    place = _PLACE.search(message)
+    problem = message[: place.start()] if place else message
+    pointer = place[1].split("[")[0].replace(".", "/") if place else ""
+    if pointer == "" and "Expected `object`" in problem:
+        return RejectReason.NOT_AN_OBJECT, "", f"{problem}. An event is a JSON object."
+    for words, reason, advice in _MEANINGS:
+        if words in problem:
+            if not pointer and (field := _FIELD.search(problem)):
+                pointer = "/" + field[1].replace("~", "~0").replace("/", "~1")
+            return reason, pointer, f"{problem}. {advice}"
+    return RejectReason.WRONG_TYPE, pointer, f"{problem}."
+
+
+def _quotable(text: str) -> str:
+    """Text that may hold a sender's field name: bounded, and without what Postgres can't keep."""
+    return text.replace("\0", "\\0")[:QUOTE_MAX]
+
+
+def _json_detail(fault: Exception, piece: bytes) -> str:
+    if isinstance(fault, UnicodeDecodeError):
+        return "The text is not UTF-8."
+    if re.search(rb"\\u[dD][89abAB]", piece) and "truncated" in str(fault) or "surrogate" in str(fault):
+        return "The text holds half of a surrogate pair (\\ud800 to \\udfff); send whole characters."
+    return f"{fault}. NaN, Infinity, comments and trailing commas are not JSON."

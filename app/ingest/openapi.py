@@ -1,0 +1,153 @@
+"""The ingest route in the OpenAPI document, described by hand because it is a plain ASGI endpoint."""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.domain.outcome import Outcome, RejectReason
+from app.ingest.formats.native import NativeEvent
+
+_EVENT = "#/components/schemas/NativeEvent"
+_PROBLEM = "#/components/schemas/Problem"
+
+_REJECTED = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["index", "reason", "pointer", "detail"],
+        "properties": {
+            "index": {"type": "integer", "description": "place in the request, from 0"},
+            "reason": {"enum": list(RejectReason)},
+            "pointer": {"type": "string", "description": "JSON pointer into the event"},
+            "detail": {"type": "string", "description": "what to change"},
+        },
+    },
+}
+_RECEIPTS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["index", "event_id", "outcome"],
+        "properties": {
+            "index": {"type": "integer"},
+            "event_id": {"type": ["string", "null"]},
+            "outcome": {"enum": list(Outcome)},
+        },
+    },
+}
+_REPLY = {
+    "type": "object",
+    "required": ["received", "stored", "duplicates"],
+    "properties": {
+        "received": {"type": "integer"},
+        "stored": {"type": "integer"},
+        "duplicates": {"type": "integer"},
+        "spooled": {"type": "integer", "description": "kept on disk until Postgres is back"},
+        "rejected": _REJECTED,
+        "receipts": _RECEIPTS,
+    },
+}
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"detail": {"type": "string"}, "pointer": {"type": "string"}},
+            },
+        },
+    },
+}
+_REPLIES = {
+    "200": "Every event is stored, or was already.",
+    "202": "Every event is on disk; Postgres is away and gets them later.",
+    "207": "Some events are refused, the others are stored.",
+    "422": "Every event is refused.",
+}
+_PROBLEMS = {
+    "400": "The body can't be read; nothing is stored.",
+    "401": "No key, or an unknown one.",
+    "403": "The key, or its use from this origin, is not allowed.",
+    "413": "Too many bytes or events in one request.",
+    "415": "Content type or encoding is not understood.",
+    "429": "This storefront has too many events waiting; see Retry-After.",
+    "503": "Events can't be taken at the moment; see Retry-After.",
+}
+
+
+def describe_ingest(app: FastAPI) -> None:
+    """Adds the route to the document that FastAPI makes of the others."""
+
+    def document() -> dict[str, Any]:
+        if not app.openapi_schema:
+            schema = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            _, components = msgspec.json.schema_components(
+                [NativeEvent], ref_template="#/components/schemas/{name}"
+            )
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(components, Problem=_PROBLEM_SCHEMA)
+            schema["components"]["securitySchemes"] = {"Bearer": {"type": "http", "scheme": "bearer"}}
+            schema["paths"]["/v1/events"] = {"post": _operation()}
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _operation() -> dict[str, Any]:
+    events = {"type": "array", "items": {"$ref": _EVENT}}
+    envelope = {
+        "type": "object",
+        "required": ["events"],
+        "properties": {"events": events, "sent_at": {"type": ["string", "null"], "format": "date-time"}},
+        "additionalProperties": False,
+    }
+    body = {"schema": {"anyOf": [{"$ref": _EVENT}, events, envelope]}}
+    lines = {"schema": {"type": "string", "description": "one event per line"}}
+    replies = {
+        status: {"description": text, "content": {"application/json": {"schema": _REPLY}}}
+        for status, text in _REPLIES.items()
+    }
+    errors = {
+        status: {"description": text, "content": {"application/problem+json": {"schema": {"$ref": _PROBLEM}}}}
+        for status, text in _PROBLEMS.items()
+    }
+    return {
+        "tags": ["ingestion"],
+        "summary": "Send events",
+        "description": "One event, an array, an object with `events` and `sent_at`, or NDJSON; gzip if you like.",
+        "operationId": "send_events",
+        "security": [{"Bearer": []}, {}],
+        "parameters": [
+            {"name": "key", "in": "query", "schema": {"type": "string"}, "description": "a write key"},
+            {
+                "name": "receipts",
+                "in": "query",
+                "schema": {"enum": ["1"]},
+                "description": "one fate per event",
+            },
+            {
+                "name": "source",
+                "in": "query",
+                "schema": {"enum": ["import"]},
+                "description": "history, server keys",
+            },
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": body, "text/plain": body, "application/x-ndjson": lines},
+        },
+        "responses": {**replies, **errors},
+    }

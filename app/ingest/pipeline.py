@@ -1,0 +1,58 @@
+"""Runs decoded events through the steps; knows no HTTP and no SQL."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.event import Event
+from app.domain.outcome import Rejection, RejectReason
+from app.ingest.formats.base import Decoded
+
+
+@dataclass(slots=True, frozen=True)
+class Fault:
+    """Why a step refuses an event."""
+
+    reason: RejectReason
+    pointer: str
+    detail: str
+
+
+@dataclass(slots=True, frozen=True)
+class Arrival:
+    """What the steps may know of the request."""
+
+    received_at: datetime
+    sent_at: datetime | None
+
+
+# Changes the event in place, or returns why it is refused.
+Step = Callable[[Event, Arrival], Fault | None]
+
+
+def run_pipeline(decoded: Decoded, received_at: datetime, steps: Sequence[tuple[str, Step]]) -> None:
+    """Take every event through the steps; those refused move from `decoded.events` to `decoded.rejections`."""
+    arrival = Arrival(received_at, decoded.sent_at)
+    kept: list[Event] = []
+    indexes: list[int] = []
+    refused: list[tuple[int, Fault]] = []
+    for index, event in zip(decoded.indexes, decoded.events, strict=True):
+        fault = _first_fault(event, arrival, steps)
+        if fault is None:
+            kept.append(event)
+            indexes.append(index)
+        else:
+            refused.append((index, fault))
+    if refused:
+        raws = decoded.raws()
+        decoded.events, decoded.indexes = kept, indexes
+        decoded.rejections += [Rejection(i, f.reason, f.pointer, f.detail, raws[i]) for i, f in refused]
+        decoded.rejections.sort(key=lambda rejection: rejection.index)
+
+
+def _first_fault(event: Event, arrival: Arrival, steps: Sequence[tuple[str, Step]]) -> Fault | None:
+    for _, step in steps:
+        fault = step(event, arrival)
+        if fault is not None:
+            return fault
+    return None

@@ -1,0 +1,57 @@
+"""Logging as JSON lines on stdout: a constant message, the facts as fields beside it."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+# What the standard library puts on every record, and uvicorn's second copy of its message in colour.
+_NOT_FACTS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+# One line per request is enough, and these name URLs (with keys in them) or compiler passes.
+_TALKATIVE = ("asyncio", "httpcore", "httpx", "numba")
+
+
+class JsonLines(logging.Formatter):
+    """One record, one line, one JSON object; anything hostile in a value is escaped by JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, object] = {
+            "ts": _rfc3339(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        for name, value in vars(record).items():
+            if name not in _NOT_FACTS:
+                fields.setdefault(name, value)
+        return _json_line(fields)
+
+
+def configure_logging(level: str) -> None:
+    """Send all logging to stdout as JSON lines. Start uvicorn with `log_config=None`, or it undoes this."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.getLogger("uvicorn.access").disabled = True  # it logs addresses and query strings
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _json_line(fields: dict[str, object]) -> str:
+    try:
+        return json.dumps(fields, default=str, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # NaN, keys that are no text, a loop
+        return json.dumps({name: str(value) for name, value in fields.items()})

@@ -1,0 +1,191 @@
+"""Joins the parts together: the only place that knows them all."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app import problems
+from app.clock import Clock, SystemClock
+from app.config import Settings
+from app.domain.outcome import FAILURE_REASONS, Outcome, RejectReason
+from app.domain.stages import DEFAULT_STAGES
+from app.ingest.batcher import Batcher, BatcherLimits
+from app.ingest.formats import FORMATS
+from app.ingest.openapi import describe_ingest
+from app.ingest.router import IngestParts, ingest_routes
+from app.ingest.sink import EventSink
+from app.metrics import Metrics
+from app.mirror.follow import Mirror
+from app.observe import ObserveRequests
+from app.ops.health import database_checks, flag_check, mirror_check
+from app.ops.router import ops_router
+from app.reports import REPORTS
+from app.reports.router import ReportParts, reports_router
+from app.reports.runner import ReportRunner
+from app.reports.warm import compile_matchers
+from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool, migrate_async
+from app.storage.events import PostgresSink
+from app.storage.partitions import ensure_months
+from app.storage.storefronts import CachedKeys
+
+logger = logging.getLogger(__name__)
+
+VERSION = version("footfall")
+PARTITION_CHECK_SECONDS = 6 * 3600
+INGEST_STEPS = ("decode", "pipeline", "commit")
+
+
+def create_app(
+    settings: Settings,
+    url: DatabaseUrl,
+    *,
+    clock: Clock | None = None,
+    sink: EventSink | None = None,
+) -> FastAPI:
+    """The service on a database. clock and sink are for tests; the rest is made from the settings.
+
+    Parts are made when the application starts, and put away when it stops: first no more events are taken, then
+    what is held is committed, then connections are closed.
+    """
+    clock = clock or SystemClock()
+    metrics = Metrics()
+    metrics.announce(
+        version=VERSION,
+        formats=[wire_format.name for wire_format in FORMATS],
+        outcomes=list(Outcome),
+        reasons=list(RejectReason),
+        stages=[stage.name for stage in DEFAULT_STAGES],
+        steps=INGEST_STEPS,
+        reports=[report.name for report in REPORTS],
+        failures=FAILURE_REASONS,
+    )
+    app = FastAPI(
+        title="Footfall",
+        version=VERSION,
+        description="Event tracking for storefronts: events in, funnels and drop-off out.",
+        lifespan=lambda app: _lifespan(app, settings, url, clock, metrics, sink),
+    )
+    problems.install(app)
+    describe_ingest(app)
+    app.add_middleware(ObserveRequests, metrics=metrics)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(
+    app: FastAPI, settings: Settings, url: DatabaseUrl, clock: Clock, metrics: Metrics, sink: EventSink | None
+) -> AsyncIterator[None]:
+    async with contextlib.AsyncExitStack() as stack:
+        if settings.migrate_on_start:
+            await migrate_async(url)
+        engine = create_engine(url)
+        stack.push_async_callback(engine.dispose)
+        batcher = await _open_batcher(settings, url, metrics, sink, stack)
+        mirror = Mirror(
+            settings.data_dir / "mirror.duckdb", url.libpq, memory_bytes=settings.mirror_memory_bytes
+        )
+        await asyncio.to_thread(mirror.open)
+        stack.push_async_callback(asyncio.to_thread, mirror.close)
+        metrics.watch_mirror(
+            mirror.lag_seconds, lambda: mirror.progress.event_count if mirror.progress else 0
+        )
+        jobs = _start_jobs(settings, engine, mirror, clock, stack)
+        # The batcher drains before everything else goes: registered last, called first.
+        stack.push_async_callback(batcher.drain, settings.shutdown_timeout_seconds)
+
+        keys = CachedKeys(engine)
+        app.router.routes += ingest_routes(IngestParts(settings, clock, keys, batcher, metrics))
+        runner = ReportRunner(
+            mirror,
+            concurrency=settings.report_concurrency,
+            timeout_seconds=settings.report_timeout_seconds,
+            metrics=metrics,
+        )
+        app.include_router(reports_router(ReportParts(keys, engine, runner)))
+        checks = [
+            *database_checks(engine),
+            mirror_check(mirror, settings.mirror_lag_max_seconds),
+            flag_check("ingestion", lambda: batcher.healthy, "a writer has died: restart the service"),
+            flag_check(
+                "background",
+                lambda: not any(job.done() for job in jobs),
+                "a job has died: restart the service",
+            ),
+        ]
+        app.include_router(ops_router(checks, metrics, VERSION))
+        logger.info("service started", extra={"action": "started", "version": VERSION})
+        yield
+        logger.info("service stopping", extra={"action": "stopping"})
+
+
+async def _open_batcher(
+    settings: Settings,
+    url: DatabaseUrl,
+    metrics: Metrics,
+    sink: EventSink | None,
+    stack: contextlib.AsyncExitStack,
+) -> Batcher:
+    if sink is None:
+        pool = create_ingest_pool(
+            url, connections=settings.flush_writers, timeout_seconds=settings.flush_timeout_seconds
+        )
+        await pool
+        stack.push_async_callback(_close_pool, pool.close, pool.terminate)
+        sink = PostgresSink(pool)
+    limits = BatcherLimits(
+        settings.buffer_max_events,
+        settings.buffer_max_bytes,
+        settings.flush_max_events,
+        settings.flush_timeout_seconds,
+    )
+    return Batcher(sink, limits, writers=settings.flush_writers, metrics=metrics)
+
+
+async def _close_pool(close: Callable[[], Awaitable[None]], terminate: Callable[[], None]) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await close()
+    except TimeoutError:
+        terminate()
+
+
+def _start_jobs(
+    settings: Settings, engine: AsyncEngine, mirror: Mirror, clock: Clock, stack: contextlib.AsyncExitStack
+) -> list[asyncio.Task[None]]:
+    """Background work. A job that fails is logged and tried again; one that ends makes /readyz fail."""
+
+    async def partitions() -> None:
+        await ensure_months(engine, clock.now())
+
+    async def follow() -> None:
+        await asyncio.to_thread(mirror.catch_up)
+
+    jobs = [
+        asyncio.create_task(_repeat("partitions", partitions, PARTITION_CHECK_SECONDS)),
+        asyncio.create_task(_repeat("follow", follow, settings.mirror_interval_seconds)),
+    ]
+    compiling = asyncio.create_task(asyncio.to_thread(compile_matchers))
+
+    async def stop() -> None:
+        for job in (*jobs, compiling):
+            job.cancel()
+        await asyncio.gather(*jobs, compiling, return_exceptions=True)
+
+    stack.push_async_callback(stop)
+    return jobs
+
+
+async def _repeat(name: str, job: Callable[[], Awaitable[None]], interval_seconds: float) -> None:
+    while True:
+        try:
+            await job()
+        except (
+            Exception
+        ) as error:  # the next round may succeed; /readyz and the lag show that this one did not
+            logger.warning("job failed", extra={"action": "job_failed", "job": name, "error": str(error)})
+        await asyncio.sleep(interval_seconds)

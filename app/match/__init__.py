@@ -1,0 +1,1 @@
+"""Compiled passes over columns of numbers; they know nothing of HTTP, SQL or JSON."""

@@ -1,0 +1,169 @@
+"""Whose event is it: puts the events of each actor together and in order."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+UInt64s = npt.NDArray[np.uint64]
+
+# Counting by actor needs an array as long as the range of actor ids; a range wider than this many times the number
+# of events is sorted instead.
+SPARSE_FACTOR = 16
+
+
+class Sequences(NamedTuple):
+    """Events grouped by actor and ordered within. Actor i has rows offsets[i] to offsets[i + 1]."""
+
+    offsets: Int64s
+    occurred_at_us: Int64s
+    mask: UInt64s
+
+
+def person_ids(
+    visitor_id: Int64s,
+    customer_id: Int64s,
+    occurred_at_us: Int64s,
+    link_visitor: Int64s,
+    link_customer: Int64s,
+    linked_at_us: Int64s,
+) -> Int64s:
+    """The person behind each event: a customer as the negative of its id, or an unlinked visitor as its id.
+
+    An event that names a customer is that customer's. Otherwise a visitor is the customer it was last linked to at
+    the event's time, and before its first link the one of that first link, so that a login works back in time.
+    Links are sorted by visitor, then time.
+    """
+    first_link = np.full(int(visitor_id.max(initial=0)) + 1, -1, np.int32)
+    visitors, firsts = np.unique(link_visitor, return_index=True)
+    relevant = visitors < len(first_link)
+    first_link[visitors[relevant]] = firsts[relevant]
+    return _resolve(
+        visitor_id, customer_id, occurred_at_us, first_link, link_visitor, link_customer, linked_at_us
+    )
+
+
+@njit(cache=True, nogil=True)
+def _resolve(
+    visitor_id: Int64s,
+    customer_id: Int64s,
+    occurred_at_us: Int64s,
+    first_link: Int32s,
+    link_visitor: Int64s,
+    link_customer: Int64s,
+    linked_at_us: Int64s,
+) -> Int64s:
+    persons = np.empty(len(visitor_id), np.int64)
+    for i in range(len(visitor_id)):
+        visitor, link = visitor_id[i], first_link[visitor_id[i]]
+        if customer_id[i] != 0:
+            persons[i] = -customer_id[i]
+        elif link < 0:
+            persons[i] = visitor
+        else:
+            following = link + 1
+            while (
+                following < len(link_visitor)
+                and link_visitor[following] == visitor
+                and linked_at_us[following] <= occurred_at_us[i]
+            ):
+                link = following
+                following += 1
+            persons[i] = -link_customer[link]
+    return persons
+
+
+def group_by_actor(
+    actor: Int64s, occurred_at_us: Int64s, seq: Int32s, stored: Int64s, mask: UInt64s, step_mask: UInt64s
+) -> Sequences:
+    """Group events by actor and put each actor's in the total order of semantics, section 1.
+
+    step_mask: per event the steps it can match, as bits; decides ties of time and seq.
+    """
+    if not len(actor):
+        return Sequences(np.zeros(1, np.int64), occurred_at_us, mask)
+    lowest, highest = int(actor.min()), int(actor.max())
+    if highest - lowest > SPARSE_FACTOR * len(actor) + 1024:
+        _, actor = np.unique(actor, return_inverse=True)
+        lowest, highest = 0, int(actor.max())
+    offsets, rows = _group(actor - lowest, highest - lowest + 1)
+    _order(offsets, rows, occurred_at_us, seq, stored, step_mask)
+    return Sequences(offsets, occurred_at_us[rows], mask[rows])
+
+
+@njit(cache=True, nogil=True)
+def _group(actor: Int64s, actor_count: int) -> tuple[Int64s, Int64s]:
+    """Counting sort: offsets per actor, and the row numbers in actor order (rows of one actor as they came)."""
+    counts = np.zeros(actor_count + 1, np.int64)
+    for i in range(len(actor)):
+        counts[actor[i] + 1] += 1
+    offsets = np.cumsum(counts)
+    next_place = offsets[:-1].copy()
+    rows = np.empty(len(actor), np.int64)
+    for i in range(len(actor)):
+        rows[next_place[actor[i]]] = i
+        next_place[actor[i]] += 1
+    return offsets, rows
+
+
+@njit(cache=True, nogil=True)
+def _order(
+    offsets: Int64s, rows: Int64s, occurred_at_us: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s
+) -> None:
+    """Sort each actor's rows in place: merge sort, bottom up, skipped where they are in order already."""
+    spare = np.empty_like(rows)
+    for actor in range(len(offsets) - 1):
+        start, end = offsets[actor], offsets[actor + 1]
+        in_order = True
+        for i in range(start + 1, end):
+            if _comes_first(rows[i], rows[i - 1], occurred_at_us, seq, stored, step_mask):
+                in_order = False
+                break
+        if in_order:
+            continue
+        width = 1
+        while width < end - start:
+            for left in range(start, end, 2 * width):
+                middle = min(left + width, end)
+                right = min(left + 2 * width, end)
+                i, j = left, middle
+                for place in range(left, right):
+                    if i < middle and (
+                        j >= right
+                        or not _comes_first(rows[j], rows[i], occurred_at_us, seq, stored, step_mask)
+                    ):
+                        spare[place] = rows[i]
+                        i += 1
+                    else:
+                        spare[place] = rows[j]
+                        j += 1
+            rows[start:end] = spare[start:end]
+            width *= 2
+
+
+@njit(cache=True, nogil=True)
+def _comes_first(
+    a: int, b: int, occurred_at_us: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s
+) -> bool:
+    """Whether row a comes before row b: time, seq, lowest step, highest step (none last), order of storing."""
+    if occurred_at_us[a] != occurred_at_us[b]:
+        return bool(occurred_at_us[a] < occurred_at_us[b])
+    if seq[a] != seq[b]:
+        return bool(seq[a] < seq[b])
+    steps_a, steps_b = step_mask[a], step_mask[b]
+    if steps_a != steps_b:
+        if steps_a == 0 or steps_b == 0:
+            return bool(steps_b == 0)
+        lowest_a, lowest_b = steps_a & (~steps_a + np.uint64(1)), steps_b & (~steps_b + np.uint64(1))
+        if lowest_a != lowest_b:
+            return bool(lowest_a < lowest_b)
+        # The highest bit of x is below that of y exactly if x < y and x < (x xor y).
+        differ = steps_a ^ steps_b
+        if steps_a < steps_b and steps_a < differ:
+            return True
+        if steps_b < steps_a and steps_b < differ:
+            return False
+    return bool(stored[a] < stored[b])

@@ -1,0 +1,145 @@
+"""Every metric of the service. Labels take values from closed sets only: never a storefront, visitor or raw path."""
+
+import platform
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_DELAY_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400, 30 * 86_400)
+_BATCH_EVENTS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000)
+
+
+class Metrics:
+    """One set of metrics with a registry of its own, so that several apps can live in one process (tests)."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.events = Counter(
+            "footfall_ingest_events",
+            "What became of every event received; operators: stored should dominate.",
+            ["format", "outcome"],
+            registry=registry,
+        )
+        self.rejections = Counter(
+            "footfall_ingest_rejections",
+            "Refused events by reason; operators: which kind of sender is broken, and how.",
+            ["format", "reason"],
+            registry=registry,
+        )
+        self.step_seconds = Histogram(
+            "footfall_ingest_step_duration_seconds",
+            "Time per request and ingestion step (decode, pipeline, commit); developers: which step got slow.",
+            ["step"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.event_delay_seconds = Histogram(
+            "footfall_event_delay_seconds",
+            "Received minus occurred, oldest event of each request; dashboard builders: how late events arrive.",
+            buckets=_DELAY_SECONDS,
+            registry=registry,
+        )
+        self.stage_events = Counter(
+            "footfall_stage_events",
+            "Events received per default stage of the journey; operators: is one stage suddenly silent.",
+            ["stage"],
+            registry=registry,
+        )
+        self.buffer_events = Gauge(
+            "footfall_buffer_events",
+            "Events waiting for their commit; operators: are we keeping up.",
+            registry=registry,
+        )
+        self.buffer_oldest_age_seconds = Gauge(
+            "footfall_buffer_oldest_age_seconds",
+            "How long the oldest waiting event has waited; operators: is Postgres hanging.",
+            registry=registry,
+        )
+        self.flush_seconds = Histogram(
+            "footfall_flush_duration_seconds",
+            "Time of one grouped commit; operators: is Postgres the limit.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.flush_batch_events = Histogram(
+            "footfall_flush_batch_events",
+            "Events per grouped commit; developers: does grouping work.",
+            buckets=_BATCH_EVENTS,
+            registry=registry,
+        )
+        self.flush_failures = Counter(
+            "footfall_flush_failures",
+            "Grouped commits that failed; operators: alert on any increase.",
+            ["reason"],
+            registry=registry,
+        )
+        self.mirror_lag_seconds = Gauge(
+            "footfall_mirror_lag_seconds",
+            "Time since the mirror last held everything Postgres had; operators: alert above a minute.",
+            registry=registry,
+        )
+        self.mirror_events = Gauge(
+            "footfall_mirror_events",
+            "Events in the mirror; operators: compare with the event table.",
+            registry=registry,
+        )
+        self.report_seconds = Histogram(
+            "footfall_report_duration_seconds",
+            "Time of a report, catching up included; operators: which dashboard hurts.",
+            ["report"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.http_seconds = Histogram(
+            "footfall_http_request_duration_seconds",
+            "The service as clients see it, by route template.",
+            ["method", "route", "status"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.build_info = Gauge(
+            "footfall_build_info",
+            "Always 1; the labels say what is running.",
+            ["version", "python"],
+            registry=registry,
+        )
+
+    def announce(
+        self,
+        *,
+        version: str,
+        formats: Iterable[str],
+        outcomes: Iterable[str],
+        reasons: Iterable[str],
+        stages: Iterable[str],
+        steps: Iterable[str],
+        reports: Iterable[str],
+        failures: Iterable[str],
+    ) -> None:
+        """Touch every label value once, so that zeros exist before the first event."""
+        self.build_info.labels(version, platform.python_version()).set(1)
+        outcomes, reasons = tuple(outcomes), tuple(reasons)
+        for format_name in formats:
+            for outcome in outcomes:
+                self.events.labels(format_name, outcome)
+            for reason in reasons:
+                self.rejections.labels(format_name, reason)
+        for stage in stages:
+            self.stage_events.labels(stage)
+        for step in steps:
+            self.step_seconds.labels(step)
+        for report in reports:
+            self.report_seconds.labels(report)
+        for failure in failures:
+            self.flush_failures.labels(failure)
+
+    def watch_buffer(self, events: Callable[[], float], oldest_age_seconds: Callable[[], float]) -> None:
+        self.buffer_events.set_function(events)
+        self.buffer_oldest_age_seconds.set_function(oldest_age_seconds)
+
+    def watch_mirror(self, lag_seconds: Callable[[], float], events: Callable[[], float]) -> None:
+        self.mirror_lag_seconds.set_function(lag_seconds)
+        self.mirror_events.set_function(events)

@@ -1,0 +1,205 @@
+"""Follows Postgres: copies the events of every transaction that the mirror has not seen yet.
+
+What is new is decided by transaction, not by time or sequence: the mirror remembers the snapshot of its last look,
+and takes the rows that are visible now and were not visible then. So a transaction that commits late is found
+when it commits, and one that stays open holds nobody up.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import adbc_driver_postgresql.dbapi as adbc
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from app.mirror.schema import clear, first_row, open_mirror
+
+logger = logging.getLogger(__name__)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Bits of `stored` for the place in a commit: room for a million events in one commit, and 2^43 transactions.
+POSITION_BITS = 20
+
+# Purpose: one consistent look. The clock is read before the snapshot is taken, so that everything stored before
+# as_of is in. Returns the database's name for itself, the snapshot, the time.
+BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+LOOK = """
+    SELECT instance_id::text, pg_current_snapshot()::text, pg_snapshot_xmax(pg_current_snapshot())::text, now()
+    FROM instance
+"""
+# Purpose: rows visible in this transaction's snapshot. {new} limits them to those that {seen} had not.
+EVENTS = f"""
+    SELECT storefront_id, (xid::text::bigint << {POSITION_BITS}) + position AS stored, visitor_id, customer_id,
+           account_id, event_name, occurred_at, seq, trust, url, referrer, properties::text AS properties
+    FROM event WHERE {{new}}
+"""  # noqa: S608  # {{new}} is NEW below or TRUE
+LINKS = "SELECT visitor_id, customer_id, storefront_id, linked_at FROM visitor_link WHERE {new}"
+NEW = "xid >= '{xmin}' AND NOT pg_visible_in_snapshot(xid, '{seen}')"
+
+INSERT_EVENTS = """
+    INSERT INTO event
+    SELECT storefront_id, stored, visitor_id, customer_id, account_id, name_id, epoch_us(occurred_at), seq, trust,
+           url, referrer, properties
+    FROM incoming
+"""
+INSERT_LINKS = """
+    INSERT OR REPLACE INTO visitor_link SELECT visitor_id, customer_id, storefront_id, epoch_us(linked_at) FROM incoming
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the mirror is. as_of_us: everything stored in Postgres before it is in (its clock)."""
+
+    as_of_us: int
+    event_count: int
+
+
+class Mirror:
+    """The mirror file and its follower. Blocking and thread-safe: call it from worker threads."""
+
+    def __init__(self, path: Path, postgres_url: str, *, memory_bytes: int) -> None:
+        self._path = path
+        self._postgres_url = postgres_url
+        self._memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._duckdb: duckdb.DuckDBPyConnection | None = None
+        self._postgres: Any = None
+        self._names: dict[str, int] = {}
+        self._look_started = float("-inf")
+        self.progress: Progress | None = None
+
+    def open(self) -> None:
+        self._duckdb = open_mirror(self._path, memory_bytes=self._memory_bytes)
+
+    def close(self) -> None:
+        with self._lock:
+            self._disconnect()
+            if self._duckdb is not None:
+                self._duckdb.close()
+                self._duckdb = None
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own for one reader."""
+        assert self._duckdb is not None, "open() comes first"
+        return self._duckdb.cursor()
+
+    def lag_seconds(self) -> float:
+        """Time since a look at Postgres last succeeded."""
+        return time.monotonic() - self._look_started
+
+    def catch_up(self) -> Progress:
+        """Take in everything that is stored by now. Raises the driver's errors when Postgres can't be reached."""
+        asked = time.monotonic()
+        with self._lock:
+            if self._look_started >= asked and self.progress:
+                return self.progress  # another thread's look began after we were asked
+            started = time.monotonic()
+            try:
+                self.progress = self._look()
+            except Exception:
+                self._disconnect()
+                raise
+            self._look_started = started
+            return self.progress
+
+    def _disconnect(self) -> None:
+        if self._postgres is not None:
+            postgres, self._postgres = self._postgres, None
+            postgres.close()
+
+    def _look(self) -> Progress:
+        if self._postgres is None:
+            self._postgres = adbc.connect(self._postgres_url, autocommit=True)
+        with self._postgres.cursor() as postgres, self.cursor() as mirror:
+            postgres.execute(BEGIN)
+            mirror.execute("BEGIN")
+            try:
+                progress = self._copy_new(postgres, mirror)
+                mirror.execute("COMMIT")
+            except BaseException:
+                mirror.execute("ROLLBACK")
+                self._names = {}
+                raise
+            postgres.execute("COMMIT")
+        return progress
+
+    def _copy_new(self, postgres: Any, mirror: duckdb.DuckDBPyConnection) -> Progress:
+        postgres.execute(LOOK)
+        instance_id, snapshot, xmax, now = postgres.fetchone()
+        new = self._what_is_new(mirror, instance_id, int(xmax))
+        postgres.execute(LINKS.format(new=new))
+        _each_batch(postgres, mirror, INSERT_LINKS, lambda batch: batch)
+        postgres.execute(EVENTS.format(new=new))
+        self._load_names(mirror)
+        copied = _each_batch(
+            postgres, mirror, INSERT_EVENTS, lambda batch: self._with_name_ids(mirror, batch)
+        )
+        as_of_us = (now - EPOCH) // timedelta(microseconds=1)
+        mirror.execute(
+            "UPDATE follower SET instance_id = ?, snapshot = ?, as_of_us = ?",
+            [instance_id, snapshot, as_of_us],
+        )
+        known = self.progress.event_count if self.progress and new != "TRUE" else _count(mirror) - copied
+        return Progress(as_of_us, known + copied)
+
+    def _what_is_new(self, mirror: duckdb.DuckDBPyConnection, instance_id: str, xmax: int) -> str:
+        """The condition on Postgres' rows; everything when the mirror is empty or of another database's past."""
+        row = first_row(mirror.execute("SELECT instance_id, snapshot FROM follower"))
+        seen_instance, seen = row if row else (None, None)
+        if seen is None:
+            return "TRUE"
+        xmin, seen_xmax = (int(part) for part in seen.split(":")[:2])
+        if seen_instance != instance_id or seen_xmax > xmax:
+            logger.warning(
+                "mirror belongs to another database or a later state of it and is built anew",
+                extra={"action": "mirror_reset"},
+            )
+            clear(mirror)
+            self._names = {}
+            return "TRUE"
+        return NEW.format(xmin=xmin, seen=seen)
+
+    def _load_names(self, mirror: duckdb.DuckDBPyConnection) -> None:
+        if not self._names:
+            self._names = {name: name_id for name_id, name in mirror.execute("FROM event_name").fetchall()}
+
+    def _with_name_ids(self, mirror: duckdb.DuckDBPyConnection, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Event names become small numbers."""
+        names = batch.column("event_name").dictionary_encode()
+        ids = np.empty(len(names.dictionary), np.int32)
+        for place, name in enumerate(names.dictionary.to_pylist()):
+            if name not in self._names:
+                self._names[name] = len(self._names)
+                mirror.execute("INSERT INTO event_name VALUES (?, ?)", [self._names[name], name])
+            ids[place] = self._names[name]
+        return batch.append_column("name_id", pa.array(ids[names.indices.to_numpy()]))
+
+
+def _each_batch(
+    postgres: Any,
+    mirror: duckdb.DuckDBPyConnection,
+    insert: str,
+    prepare: Callable[[pa.RecordBatch], pa.RecordBatch],
+) -> int:
+    """Stream the rows of the last query into the mirror; returns how many there were."""
+    count = 0
+    for batch in postgres.fetch_record_batch():
+        if batch.num_rows:
+            mirror.register("incoming", pa.Table.from_batches([prepare(batch)]))
+            mirror.execute(insert)
+            mirror.unregister("incoming")
+            count += batch.num_rows
+    return count
+
+
+def _count(mirror: duckdb.DuckDBPyConnection) -> int:
+    row = first_row(mirror.execute("SELECT count(*) FROM event"))
+    return int(row[0]) if row else 0

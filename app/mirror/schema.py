@@ -1,0 +1,101 @@
+"""Tables of the mirror file, and opening it."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from app.errors import FootfallError
+
+logger = logging.getLogger(__name__)
+
+# Raised with every change of the tables below: a file of another version is thrown away and built anew.
+VERSION = 1
+
+TABLES = """
+CREATE TABLE event (
+    storefront_id INTEGER NOT NULL,
+    stored BIGINT NOT NULL,          -- order in which events were stored: transaction id, then place in the commit
+    visitor_id BIGINT,
+    customer_id BIGINT,
+    account_id BIGINT,
+    name_id INTEGER NOT NULL,
+    occurred_at_us BIGINT NOT NULL,
+    seq INTEGER NOT NULL,
+    trust UTINYINT NOT NULL,
+    url VARCHAR,
+    referrer VARCHAR,
+    properties VARCHAR NOT NULL
+);
+CREATE TABLE event_name (name_id INTEGER PRIMARY KEY, name VARCHAR NOT NULL);
+CREATE TABLE visitor_link (
+    visitor_id BIGINT, customer_id BIGINT, storefront_id INTEGER NOT NULL, linked_at_us BIGINT NOT NULL,
+    PRIMARY KEY (visitor_id, customer_id)
+);
+-- One row: which database this is a copy of, and which of its transactions are in.
+CREATE TABLE follower (version INTEGER, instance_id VARCHAR, snapshot VARCHAR, as_of_us BIGINT);
+"""
+
+
+class MirrorInUse(FootfallError):
+    """Another process holds the mirror file"""
+
+
+def open_mirror(path: Path, *, memory_bytes: int) -> duckdb.DuckDBPyConnection:
+    """Open the file, or begin a new one when there is none or it can't be used. Raises MirrorInUse."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = _connect(path, memory_bytes)
+        if _version(connection) == VERSION:
+            return connection
+        connection.close()
+    except duckdb.Error as error:
+        if "lock" in str(error).lower():
+            raise MirrorInUse(
+                f"{path} is held by another process: is a second `footfall serve` running on this data directory?"
+            ) from error
+        logger.warning(
+            "mirror file can't be used and is built anew",
+            extra={"action": "mirror_reset", "error": str(error)},
+        )
+    for leftover in (path, path.with_name(path.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+    connection = _connect(path, memory_bytes)
+    connection.execute(TABLES)
+    connection.execute("INSERT INTO follower VALUES (?, NULL, NULL, NULL)", [VERSION])
+    return connection
+
+
+def first_row(result: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:
+    """Of a query that returns one row at most. Fetches to the end: an unfinished result blocks its connection."""
+    rows = result.fetchall()
+    return rows[0] if rows else None
+
+
+def clear(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget everything; runs in the caller's transaction."""
+    for table in ("event", "event_name", "visitor_link"):
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608  # names from the line above
+
+
+def _connect(path: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(
+        str(path),
+        config={
+            "memory_limit": f"{memory_bytes}B",
+            # The service reads nothing but its own file, and a query never may: not files, not the network.
+            "enable_external_access": False,
+            "autoinstall_known_extensions": False,
+        },
+    )
+
+
+def _version(connection: duckdb.DuckDBPyConnection) -> int | None:
+    row = connection.execute(
+        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'follower'"
+    ).fetchone()
+    if not row or not row[0]:
+        return None
+    found = first_row(connection.execute("SELECT version FROM follower"))
+    return int(found[0]) if found else None

@@ -1,0 +1,62 @@
+"""Watches every request: its id, its duration by route template, and one log line."""
+
+import logging
+import time
+import uuid
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.metrics import Metrics
+
+logger = logging.getLogger("app.request")
+
+
+class ObserveRequests:
+    """ASGI middleware. Query strings (which may hold keys) and addresses are not logged."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 499  # what stays when the client is gone before there is an answer
+        request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        finally:
+            self._note(scope, request_id, status, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or "(none)"
+        method = (
+            scope["method"]
+            if scope["method"] in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD")
+            else "(other)"
+        )
+        self._metrics.http_seconds.labels(method, route, str(status)).observe(seconds)
+        level = logging.ERROR if status >= 500 else logging.INFO
+        if logger.isEnabledFor(level):
+            logger.log(
+                level,
+                "request",
+                extra={
+                    "action": "request",
+                    "method": method,
+                    "route": route,
+                    "status": status,
+                    "seconds": round(seconds, 6),
+                    "request_id": request_id,
+                },
+            )

@@ -1,0 +1,42 @@
+"""/livez, /readyz, /version and /metrics: for probes and scrapers, without a key and without secrets."""
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import JSONResponse, Response
+
+from app.metrics import Metrics
+from app.ops.health import Check, run_check
+
+
+def ops_router(checks: Sequence[Check], metrics: Metrics, version: str) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/livez", summary="The process answers")
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get("/readyz", summary="Every part works", responses={503: {"description": "Some part does not"}})
+    async def readyz() -> Response:
+        results = await asyncio.gather(*(run_check(check) for check in checks))
+        ready = all(result.ok for result in results)
+        body = {
+            "status": "ready" if ready else "not ready",
+            "checks": {
+                check.name: {"ok": result.ok, "detail": result.detail}
+                for check, result in zip(checks, results, strict=True)
+            },
+        }
+        return JSONResponse(body, status_code=200 if ready else 503)
+
+    @router.get("/version", summary="What is running")
+    async def show_version() -> dict[str, str]:
+        return {"version": version}
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def show_metrics() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router

@@ -1,0 +1,20 @@
+"""The funnel report: how many persons got how far through steps drawn up on the spot."""
+
+from app.domain.storefront import Storefront
+from app.mirror.scan import Scan
+from app.reports.funnel_match import match_funnel
+from app.reports.funnel_params import FunnelParams
+from app.reports.funnel_result import FunnelResult, shape_funnel
+
+
+class FunnelReport:
+    name = "funnel"
+    Params = FunnelParams
+    Result = FunnelResult
+
+    def run(self, params: FunnelParams, scan: Scan, storefront: Storefront) -> FunnelResult:
+        definition = params.definition(storefront.stages)
+        return shape_funnel(definition, match_funnel(definition, scan), scan)
+
+
+FUNNEL = FunnelReport()

@@ -1,0 +1,31 @@
+"""Runs the application under uvicorn."""
+
+import os
+
+import uvicorn
+
+from app.config import Settings
+from app.logs import configure_logging
+from app.storage.database import DatabaseUrl
+
+# Longer than proxies keep idle connections (60 s is common), so that they close first and no request is cut off.
+KEEP_ALIVE_SECONDS = 75
+
+
+def run_server(settings: Settings, url: DatabaseUrl) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight."""
+    configure_logging(settings.log_level)
+    # Compiled matchers are cached beside the data, as the code's own folder may be read-only.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data_dir / "numba"))
+    from app.main import create_app  # after the cache's place is set: numba reads it when it is imported
+
+    uvicorn.run(
+        create_app(settings, url),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(settings.shutdown_timeout_seconds),
+    )

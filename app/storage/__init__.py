@@ -1,0 +1,1 @@
+"""Postgres: connections, schema, and the statements that read and write it."""

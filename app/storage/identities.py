@@ -1,0 +1,151 @@
+"""From the senders' texts for visitors, customers and accounts to our ids, and who is linked to whom."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+import asyncpg
+
+from app.domain.event import Event
+
+# Entries per cache, about 150 bytes each; beyond it the oldest go.
+CACHE_MAX_ENTRIES = 500_000
+
+K = TypeVar("K")
+V = TypeVar("V")
+Key = tuple[int, str]  # (storefront_id, the sender's text)
+Ids = tuple[int | None, int | None, int | None]  # (visitor_id, customer_id, account_id)
+
+
+class Kind(NamedTuple):
+    """One table of identities with its statements: find known keys, add new ones (rows come sorted by key, so that
+    two writers can't deadlock)."""
+
+    find: str
+    add: str
+
+
+def _kind(name: str) -> Kind:
+    wanted = "unnest($1::int[], $2::text[]) AS wanted (storefront_id, key)"
+    return Kind(
+        find=f"""
+            SELECT t.storefront_id, t.{name}_key AS key, t.{name}_id AS id FROM {wanted}
+            JOIN {name} AS t ON t.storefront_id = wanted.storefront_id AND t.{name}_key = wanted.key""",  # noqa: S608
+        add=f"""
+            INSERT INTO {name} (storefront_id, {name}_key) SELECT * FROM {wanted}
+            ON CONFLICT DO NOTHING RETURNING storefront_id, {name}_key AS key, {name}_id AS id""",  # noqa: S608
+    )
+
+
+VISITOR, CUSTOMER, ACCOUNT = _kind("visitor"), _kind("customer"), _kind("account")
+
+# Purpose: remember when a visitor was first seen as a customer. A row that changes gets the changing transaction's
+# id, so that followers see it again.
+LINK = """
+    INSERT INTO visitor_link (storefront_id, visitor_id, customer_id, linked_at)
+    SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::timestamptz[])
+    ON CONFLICT (visitor_id, customer_id) DO UPDATE
+    SET linked_at = excluded.linked_at, xid = pg_current_xact_id()
+    WHERE excluded.linked_at < visitor_link.linked_at
+"""
+
+Link = tuple[int, int]  # (visitor_id, customer_id)
+
+
+@dataclass(slots=True)
+class Found:
+    """What one batch needed: ids per event, and what may be remembered once the batch is committed."""
+
+    ids: list[Ids]
+    keys: dict[str, dict[Key, int]] = field(default_factory=dict)
+    links: dict[Link, datetime] = field(default_factory=dict)
+
+
+class Identities:
+    """Look-ups with a cache of what is known to be committed."""
+
+    def __init__(self) -> None:
+        self._kinds = {"visitor": VISITOR, "customer": CUSTOMER, "account": ACCOUNT}
+        self._known: dict[str, dict[Key, int]] = {name: {} for name in self._kinds}
+        self._links: dict[Link, datetime] = {}
+
+    async def resolve(self, connection: asyncpg.Connection, events: Sequence[Event]) -> Found:
+        """Ids for every event, adding identities and links that are new. Runs in the caller's transaction."""
+        found = Found([])
+        visitors = await self._ids(
+            connection,
+            "visitor",
+            {(e.storefront_id, e.visitor_key) for e in events if e.visitor_key is not None},
+            found,
+        )
+        customers = await self._ids(
+            connection,
+            "customer",
+            {(e.storefront_id, e.customer_key) for e in events if e.customer_key is not None},
+            found,
+        )
+        accounts = await self._ids(
+            connection,
+            "account",
+            {(e.storefront_id, e.account_key) for e in events if e.account_key is not None},
+            found,
+        )
+        found.ids = [
+            (
+                None if e.visitor_key is None else visitors[e.storefront_id, e.visitor_key],
+                None if e.customer_key is None else customers[e.storefront_id, e.customer_key],
+                None if e.account_key is None else accounts[e.storefront_id, e.account_key],
+            )
+            for e in events
+        ]
+        await self._link(connection, events, found)
+        return found
+
+    def remember(self, found: Found) -> None:
+        """Call after the commit: ids of a transaction that was rolled back must not be used again."""
+        for name, ids in found.keys.items():
+            _add_bounded(self._known[name], ids)
+        _add_bounded(self._links, found.links)
+
+    async def _ids(
+        self, connection: asyncpg.Connection, name: str, wanted: set[Key], found: Found
+    ) -> dict[Key, int]:
+        known, kind = self._known[name], self._kinds[name]
+        ids = {key: known[key] for key in wanted if key in known}
+        # Find, add, find again: the last for keys that another writer added since the first.
+        for statement in (kind.find, kind.add, kind.find):
+            missing = sorted(wanted - ids.keys())
+            if not missing:
+                break
+            fresh = await _fetch_ids(connection, statement, missing)
+            ids |= fresh
+            found.keys.setdefault(name, {}).update(fresh)
+        return ids
+
+    async def _link(self, connection: asyncpg.Connection, events: Sequence[Event], found: Found) -> None:
+        new: dict[Link, tuple[datetime, int]] = {}
+        for event, (visitor_id, customer_id, _) in zip(events, found.ids, strict=True):
+            if visitor_id is None or customer_id is None:
+                continue
+            link = (visitor_id, customer_id)
+            earliest = new[link][0] if link in new else self._links.get(link)
+            if earliest is None or event.occurred_at < earliest:
+                new[link] = (event.occurred_at, event.storefront_id)
+        if not new:
+            return
+        rows = sorted((storefront_id, *link, linked_at) for link, (linked_at, storefront_id) in new.items())
+        await connection.execute(LINK, *(list(column) for column in zip(*rows, strict=True)))
+        found.links = {link: linked_at for link, (linked_at, _) in new.items()}
+
+
+async def _fetch_ids(connection: asyncpg.Connection, statement: str, keys: Iterable[Key]) -> dict[Key, int]:
+    storefronts, texts = zip(*keys, strict=True)
+    records = await connection.fetch(statement, list(storefronts), list(texts))
+    return {(record["storefront_id"], record["key"]): record["id"] for record in records}
+
+
+def _add_bounded(cache: dict[K, V], fresh: dict[K, V]) -> None:
+    cache |= fresh
+    while len(cache) > CACHE_MAX_ENTRIES:
+        del cache[next(iter(cache))]

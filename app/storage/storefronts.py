@@ -1,0 +1,158 @@
+"""Storefronts and API keys: kept in Postgres, looked up in memory."""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from zoneinfo import available_timezones
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.domain.stages import DEFAULT_STAGES
+from app.domain.storefront import ApiKey, KeyKind, Storefront
+from app.errors import FootfallError, Invalid, NotFound
+from app.storage.tables import api_key, storefront
+
+# How long a revoked key may go on working, and a new one may wait until it works.
+REFRESH_SECONDS = 5.0
+# An unknown key makes us look again, but not more often than this: guessing must cost Postgres nothing.
+MISS_REFRESH_SECONDS = 1.0
+SECRET_BYTES = 24  # 192 random bits
+PREFIX_CHARACTERS = 14  # `ff_server_` and four more
+NAME_MAX_CHARACTERS = 200
+
+
+class AlreadyExists(FootfallError):
+    """That name is taken"""
+
+    status = 409
+    type_slug = "already-exists"
+
+
+async def create_storefront(engine: AsyncEngine, name: str, time_zone: str, currency: str) -> Storefront:
+    """Add a storefront. Raises AlreadyExists, or Invalid for an unknown time zone or currency."""
+    name = name.strip()
+    if not 0 < len(name) <= NAME_MAX_CHARACTERS or not name.isprintable():
+        raise Invalid(f"A storefront's name has 1 to {NAME_MAX_CHARACTERS} printable characters.")
+    if time_zone not in available_timezones():
+        raise Invalid(f"{time_zone!r} is no time zone; use an IANA name such as Europe/Berlin or UTC.")
+    if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.isupper()):
+        raise Invalid(f"{currency!r} is no currency; use an ISO 4217 code such as EUR.")
+    statement = (
+        storefront.insert().values(name=name, time_zone=time_zone, currency=currency).returning(storefront)
+    )
+    try:
+        async with engine.begin() as connection:
+            row = (await connection.execute(statement)).one()
+    except IntegrityError as error:
+        raise AlreadyExists(
+            f"There is a storefront named {name!r} already; `footfall storefront list` shows it."
+        ) from error
+    return _storefront(row)
+
+
+async def list_storefronts(engine: AsyncEngine) -> list[Storefront]:
+    async with engine.connect() as connection:
+        return [
+            _storefront(row)
+            for row in await connection.execute(select(storefront).order_by(storefront.c.storefront_id))
+        ]
+
+
+async def find_storefront(engine: AsyncEngine, id_or_name: str) -> Storefront:
+    """By number, or else by name. Raises NotFound."""
+    for found in await list_storefronts(engine):
+        if id_or_name in (str(found.storefront_id), found.name):
+            return found
+    raise NotFound(
+        f"There is no storefront {id_or_name!r}; `footfall storefront list` shows those there are."
+    )
+
+
+async def create_key(
+    engine: AsyncEngine, storefront_id: int, kind: KeyKind, origins: Sequence[str] | None = None
+) -> str:
+    """Make a key and return its text, which is stored nowhere: only its digest is."""
+    secret = f"ff_{kind}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    statement = api_key.insert().values(
+        storefront_id=storefront_id,
+        kind=kind.value,
+        digest=_digest(secret),
+        prefix=secret[:PREFIX_CHARACTERS],
+        origins=list(origins) if origins else None,
+    )
+    async with engine.begin() as connection:
+        await connection.execute(statement)
+    return secret
+
+
+def _digest(secret: str) -> bytes:
+    # The secrets are long and random, so a plain hash can't be guessed backwards; a slow one would slow ingestion.
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _storefront(row: object) -> Storefront:
+    stored = row._mapping  # type: ignore[attr-defined]  # SQLAlchemy types a row by its columns only
+    return Storefront(
+        storefront_id=stored["storefront_id"],
+        name=stored["name"],
+        time_zone=stored["time_zone"],
+        currency=stored["currency"],
+        session_timeout_seconds=stored["session_timeout_seconds"],
+        stages=DEFAULT_STAGES,
+    )
+
+
+class CachedKeys:
+    """All keys in memory, read again every few seconds; fits `domain.storefront.KeyDirectory`.
+
+    While Postgres is away the keys known last stay good.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._keys: dict[bytes, ApiKey] = {}
+        self._read_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def find(self, secret: str) -> ApiKey | None:
+        digest = _digest(secret)
+        found = self._keys.get(digest)
+        if time.monotonic() - self._read_at > (REFRESH_SECONDS if found else MISS_REFRESH_SECONDS):
+            await self._refresh(must=found is None)
+            found = self._keys.get(digest)
+        return found
+
+    async def _refresh(self, *, must: bool) -> None:
+        if self._lock.locked() and not must:
+            return
+        async with self._lock:
+            if time.monotonic() - self._read_at <= MISS_REFRESH_SECONDS:
+                return  # another request has just done it
+            try:
+                self._keys = await _read_keys(self._engine)
+                self._read_at = time.monotonic()
+            except Exception:  # whatever the driver raises while Postgres is away
+                if must:
+                    raise
+                self._read_at = time.monotonic() - REFRESH_SECONDS + MISS_REFRESH_SECONDS
+
+
+async def _read_keys(engine: AsyncEngine) -> dict[bytes, ApiKey]:
+    statement = select(api_key, storefront).join(storefront).where(api_key.c.revoked_at.is_(None))
+    async with engine.connect() as connection:
+        rows = (await connection.execute(statement)).all()
+    keys = {}
+    for row in rows:
+        stored = row._mapping
+        origins = stored["origins"]
+        keys[bytes(stored["digest"])] = ApiKey(
+            key_id=stored["key_id"],
+            kind=KeyKind(stored["kind"]),
+            origins=None if origins is None else frozenset(origins),
+            storefront=_storefront(row),
+        )
+    return keys

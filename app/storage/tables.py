@@ -1,0 +1,178 @@
+"""The schema as SQLAlchemy tables, for Core queries; migrations build it, a test keeps the two in step."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
+from sqlalchemy.types import UserDefinedType
+
+metadata = MetaData()
+
+
+class Xid8(UserDefinedType[int]):
+    """A 64-bit transaction id. Written by its column default only."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **kw: object) -> str:
+        return "XID8"
+
+
+def _now() -> Column[object]:
+    return Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()"))
+
+
+def _storefront(*, primary_key: bool = False) -> Column[int]:
+    return Column(
+        "storefront_id",
+        Integer,
+        ForeignKey("storefront.storefront_id"),
+        nullable=False,
+        primary_key=primary_key,
+    )
+
+
+def _xid() -> Column[int]:
+    return Column("xid", Xid8(), nullable=False, server_default=text("pg_current_xact_id()"))
+
+
+# One row: names this database, so that a mirror made from another one is not taken for ours.
+instance = Table("instance", metadata, Column("instance_id", UUID(as_uuid=False), primary_key=True))
+
+storefront = Table(
+    "storefront",
+    metadata,
+    Column("storefront_id", Integer, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("time_zone", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("session_timeout_seconds", Integer, nullable=False, server_default=text("1800")),
+    # The ordered stages with their rules; NULL means the default list.
+    Column("stages", JSONB, nullable=True),
+    _now(),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("key_id", Integer, Identity(always=True), primary_key=True),
+    _storefront(),
+    Column("kind", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    # The first characters, to tell keys apart in lists; far too few to guess the rest.
+    Column("prefix", Text, nullable=False),
+    # Origins a browser may send from; NULL means any.
+    Column("origins", ARRAY(Text), nullable=True),
+    _now(),
+    Column("revoked_at", DateTime(timezone=True), nullable=True),
+)
+
+saved_funnel = Table(
+    "funnel",
+    metadata,
+    _storefront(primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("definition", JSONB, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+)
+
+visitor = Table(
+    "visitor",
+    metadata,
+    Column("visitor_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("storefront_id", Integer, nullable=False),
+    Column("visitor_key", Text, nullable=False),
+    UniqueConstraint("storefront_id", "visitor_key"),
+)
+
+customer = Table(
+    "customer",
+    metadata,
+    Column("customer_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("storefront_id", Integer, nullable=False),
+    Column("customer_key", Text, nullable=False),
+    UniqueConstraint("storefront_id", "customer_key"),
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("account_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("storefront_id", Integer, nullable=False),
+    Column("account_key", Text, nullable=False),
+    UniqueConstraint("storefront_id", "account_key"),
+)
+
+# linked_at: occurred_at of the earliest event that named both.
+visitor_link = Table(
+    "visitor_link",
+    metadata,
+    Column("visitor_id", BigInteger, nullable=False),
+    Column("customer_id", BigInteger, nullable=False),
+    Column("storefront_id", Integer, nullable=False),
+    Column("linked_at", DateTime(timezone=True), nullable=False),
+    _xid(),
+    PrimaryKeyConstraint("visitor_id", "customer_id"),
+)
+
+# Range-partitioned by client_time, which is UNDATED (storage/events.py) for events that came without one. No foreign
+# keys: the ids come from our own look-ups, and checking them again would cost as much as the insert.
+event = Table(
+    "event",
+    metadata,
+    Column("storefront_id", Integer, nullable=False),
+    Column("event_id", UUID(as_uuid=False), nullable=False),
+    Column("client_time", DateTime(timezone=True), nullable=False),
+    Column("occurred_at", DateTime(timezone=True), nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("visitor_id", BigInteger, nullable=True),
+    Column("customer_id", BigInteger, nullable=True),
+    Column("account_id", BigInteger, nullable=True),
+    _xid(),
+    # Place in its commit: (xid, position) is the order in which events were stored.
+    Column("position", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("trust", SmallInteger, nullable=False),
+    Column("event_name", Text, nullable=False),
+    Column("url", Text, nullable=True),
+    Column("referrer", Text, nullable=True),
+    Column("properties", JSON, nullable=False),
+    PrimaryKeyConstraint("storefront_id", "event_id", "client_time"),
+    postgresql_partition_by="RANGE (client_time)",
+)
+# Followers ask for the rows of transactions since their last look; rows of one commit share one index entry.
+Index("event_xid_idx", event.c.xid)
+Index("visitor_link_xid_idx", visitor_link.c.xid)
+
+quarantined_event = Table(
+    "quarantined_event",
+    metadata,
+    Column("quarantine_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("storefront_id", Integer, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("format", Text, nullable=False),
+    Column("trust", SmallInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("pointer", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    # The bytes as received; may be anything at all.
+    Column("raw", LargeBinary, nullable=False),
+    # When the sender sent the request, needed to correct its clock at a replay.
+    Column("sent_at", DateTime(timezone=True), nullable=True),
+    Index("quarantined_event_storefront_idx", "storefront_id", "received_at"),
+)
