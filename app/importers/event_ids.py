@@ -11,7 +11,7 @@ class EventIds:
     """
 
     def __init__(self) -> None:
-        self._occurrences: dict[bytes, int] = {}  # about 150 bytes per row
+        self._occurrences: dict[bytes, int] = {}  # about 100 bytes per row
 
     def assign(self, content: bytes) -> str:
         """A UUID as text; `content` is whatever identifies the hit."""

@@ -1,0 +1,99 @@
+"""The whole service in this process: its lifespan, a client without a network, and a storefront with keys."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.clock import Clock
+from app.config import Settings
+from app.domain.storefront import KeyKind
+from app.ingest.sink import EventSink
+from app.main import create_app
+from app.storage.database import DatabaseUrl, create_engine, migrate_async
+from app.storage.storefronts import create_key, create_storefront
+
+URL = "http://footfall.test"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service. engine: of the tests, to look at what is stored."""
+
+    app: FastAPI
+    client: httpx.AsyncClient
+    engine: AsyncEngine
+    storefront_id: int
+    write_key: str
+    server_key: str
+    read_key: str
+
+    async def send(
+        self, events: object, *, key: str | None = None, headers: Mapping[str, str] | None = None, **query: str
+    ) -> httpx.Response:
+        """Post events as JSON, with the write key unless another is given; query: such as receipts="1"."""
+        sent_headers = {"Authorization": f"Bearer {key or self.write_key}", **(headers or {})}
+        return await self.client.post("/v1/events", json=events, headers=sent_headers, params=query)
+
+    async def send_bytes(
+        self,
+        body: bytes,
+        *,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        **query: str,
+    ) -> httpx.Response:
+        """Post a body as it is, with the write key."""
+        sent_headers = {
+            "Authorization": f"Bearer {self.write_key}",
+            "Content-Type": content_type,
+            **(headers or {}),
+        }
+        return await self.client.post("/v1/events", content=body, headers=sent_headers, params=query)
+
+    async def funnel(self, body: Mapping[str, Any]) -> httpx.Response:
+        """Ask for a funnel drawn up on the spot, with the read key."""
+        return await self.client.post("/v1/reports/funnel", json=body, headers=self.reader)
+
+    @property
+    def reader(self) -> dict[str, str]:
+        """Headers with the read key."""
+        return {"Authorization": f"Bearer {self.read_key}"}
+
+    async def rows(self, query: str, **parameters: object) -> Sequence[Any]:
+        """What a query finds in Postgres, as rows with named columns."""
+        async with self.engine.connect() as connection:
+            return (await connection.execute(text(query), parameters)).all()
+
+    async def event_count(self) -> int:
+        [(count,)] = await self.rows("SELECT count(*) FROM event")
+        return int(count)
+
+
+@asynccontextmanager
+async def running_service(
+    settings: Settings, url: DatabaseUrl, *, clock: Clock | None = None, sink: EventSink | None = None
+) -> AsyncIterator[Service]:
+    """Start the application as uvicorn would, and stop it at the end of the block."""
+    await migrate_async(url)
+    engine = create_engine(url)
+    app = create_app(settings, url, clock=clock, sink=sink)
+    transport = httpx.ASGITransport(app)
+    try:
+        storefront_id = (await create_storefront(engine, "Test shop", "UTC", "EUR")).storefront_id
+        keys = [
+            await create_key(engine, storefront_id, kind)
+            for kind in (KeyKind.WRITE, KeyKind.SERVER, KeyKind.READ)
+        ]
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url=URL) as client,
+        ):
+            yield Service(app, client, engine, storefront_id, *keys)
+    finally:
+        await engine.dispose()
