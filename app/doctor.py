@@ -76,7 +76,9 @@ def _data_dir(settings: Settings) -> list[Finding]:
     path = settings.data_dir.absolute()
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
-        return [Finding(False, f"{existing} is not writable for this user: chown it, or set FOOTFALL_DATA_DIR.")]
+        return [
+            Finding(False, f"{existing} is not writable for this user: chown it, or set FOOTFALL_DATA_DIR.")
+        ]
     free = shutil.disk_usage(existing).free
     enough = free >= FREE_BYTES_MIN
     advice = "" if enough else ": make room, Postgres stops when the disk is full"
@@ -108,20 +110,27 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
         facts = (await connection.execute(text(FACTS))).one()
     new_enough = facts.version >= POSTGRES_VERSION_MIN
     yield Finding(
-        new_enough, f"Postgres {facts.version_text}{'' if new_enough else ' is too old: 16 or newer is needed'}."
+        new_enough,
+        f"Postgres {facts.version_text}{'' if new_enough else ' is too old: 16 or newer is needed'}.",
     )
     if not (facts.fsync and facts.full_page_writes):
-        yield Finding(False, "fsync or full_page_writes is off in Postgres: a power cut loses acknowledged events.")
+        yield Finding(
+            False, "fsync or full_page_writes is off in Postgres: a power cut loses acknowledged events."
+        )
     if facts.encoding != "UTF8":
         yield Finding(
-            False, f"The database's encoding is {facts.encoding}: create it with ENCODING 'UTF8', or events are refused."
+            False,
+            f"The database's encoding is {facts.encoding}: create it with ENCODING 'UTF8', or events are refused.",
         )
     current, newest = await current_revision(engine), newest_revision()
     if current != newest:
         if not facts.may_create:
-            yield Finding(False, "This Postgres role may not create tables: GRANT CREATE ON SCHEMA public to it.")
+            yield Finding(
+                False, "This Postgres role may not create tables: GRANT CREATE ON SCHEMA public to it."
+            )
         yield Finding(
-            False, f"The schema is at {current or 'nothing'}, this version needs {newest}: run `footfall migrate`."
+            False,
+            f"The schema is at {current or 'nothing'}, this version needs {newest}: run `footfall migrate`.",
         )
         return
     yield Finding(True, f"The schema is at {newest}.")
@@ -131,7 +140,10 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
         yield Finding(False, "There is no storefront yet: run `footfall storefront create NAME`.")
         return
     yield Finding(True, f"{counts.storefronts} storefront(s), {counts.quarantined} event(s) in quarantine.")
-    for count, what, kind in ((counts.sending_keys, "send events", "write"), (counts.reading_keys, "read reports", "read")):
+    for count, what, kind in (
+        (counts.sending_keys, "send events", "write"),
+        (counts.reading_keys, "read reports", "read"),
+    ):
         if not count:
             yield Finding(False, f"No key may {what}: run `footfall keys create STOREFRONT --kind {kind}`.")
     if counts.from_the_future:
@@ -151,8 +163,12 @@ async def _service(settings: Settings) -> Finding:
         faults = [f"{name} {check['detail']}" for name, check in answer["checks"].items() if not check["ok"]]
     except httpx.TransportError:
         if _port_is_free(settings.host, settings.port):
-            return Finding(True, f"No service runs on {address}; `footfall serve` starts one, the port is free.")
-        return Finding(False, f"Something holds port {settings.port} without answering: end it, or set FOOTFALL_PORT.")
+            return Finding(
+                True, f"No service runs on {address}; `footfall serve` starts one, the port is free."
+            )
+        return Finding(
+            False, f"Something holds port {settings.port} without answering: end it, or set FOOTFALL_PORT."
+        )
     except (ValueError, KeyError, TypeError):
         return Finding(False, f"{address} is answered by something that is not Footfall: set FOOTFALL_PORT.")
     if faults:

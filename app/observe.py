@@ -1,9 +1,11 @@
 """Watches every request: its id, its duration by route template, and one log line."""
 
+import itertools
 import logging
+import os
 import time
-import uuid
 
+from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.metrics import Metrics
@@ -17,6 +19,9 @@ class ObserveRequests:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        # Ids tell requests apart in logs and replies, and need not be secret: a start of its own, then a count.
+        self._ids = itertools.count(int.from_bytes(os.urandom(6)) << 40)
+        self._timers: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -24,7 +29,7 @@ class ObserveRequests:
             return
         started = time.perf_counter()
         status = 499  # what stays when the client is gone before there is an answer
-        request_id = uuid.uuid4().hex
+        request_id = f"{next(self._ids):024x}"
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_and_note(message: Message) -> None:
@@ -38,6 +43,14 @@ class ObserveRequests:
         finally:
             self._note(scope, request_id, status, time.perf_counter() - started)
 
+    def _timer(self, method: str, route: str, status: int) -> Histogram:
+        """Kept at hand: finding a labelled child costs more than observing."""
+        key = (method, route, status)
+        timer = self._timers.get(key)
+        if timer is None:
+            timer = self._timers[key] = self._metrics.http_seconds.labels(method, route, str(status))
+        return timer
+
     def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "(none)"
         method = (
@@ -45,8 +58,8 @@ class ObserveRequests:
             if scope["method"] in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD")
             else "(other)"
         )
-        self._metrics.http_seconds.labels(method, route, str(status)).observe(seconds)
-        level = logging.ERROR if status >= 500 else logging.INFO
+        self._timer(method, route, status).observe(seconds)
+        level = logging.WARNING if status >= 500 else logging.INFO
         if logger.isEnabledFor(level):
             logger.log(
                 level,

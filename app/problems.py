@@ -70,8 +70,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
+    return unexpected_response(error, request_id(request))
+
+
+def unexpected_response(error: Exception, instance: str) -> Response:
     """Last resort: the log gets the exception, the client gets the id to find it by."""
-    instance = request_id(request)
     logger.error("request failed", exc_info=error, extra={"action": "request_failed", "request_id": instance})
     return problem_response(
         FootfallError("Something broke on our side. The log has it under this id."), instance

@@ -121,5 +121,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-

@@ -51,7 +51,9 @@ def running_service(**settings: object) -> Iterator[Service]:
             _wait_until_ready(port, process)
             shop = _json(["storefront", "create", "Measured shop", "--json"], environment)
             keys = {
-                kind: _json(["keys", "create", str(shop["storefront_id"]), "--kind", kind, "--json"], environment)["key"]
+                kind: _json(
+                    ["keys", "create", str(shop["storefront_id"]), "--kind", kind, "--json"], environment
+                )["key"]
                 for kind in ("write", "server", "read")
             }
             url = f"postgresql://footfall@/footfall?host={data_dir.absolute() / 'postgres'}"

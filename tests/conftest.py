@@ -24,7 +24,12 @@ for name in [name for name in os.environ if name.upper().startswith(ENV_PREFIX)]
     del os.environ[name]
 
 # The tests' data is thrown away, so nothing has to wait for the disk.
-UNSAFE_AND_FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+UNSAFE_AND_FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "200",
+}
 
 hypothesis.settings.register_profile("footfall", deadline=None, derandomize=False, print_blob=True)
 hypothesis.settings.load_profile("footfall")
@@ -96,7 +101,9 @@ def clock() -> FixedClock:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Change one with `settings.model_copy(update=...)`."""
-    return Settings(data_dir=tmp_path / "data", mirror_interval_seconds=0.2, shutdown_timeout_seconds=5)
+    return Settings.model_validate(
+        {"data_dir": tmp_path / "data", "mirror_interval_seconds": 0.2, "shutdown_timeout_seconds": 5}
+    )
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from app.config import Settings
 from app.domain.storefront import KeyKind
 from app.ingest.sink import EventSink
 from app.main import create_app
-from app.storage.database import DatabaseUrl, create_engine, migrate_async
+from app.storage.database import DatabaseUrl, create_engine
 from app.storage.storefronts import create_key, create_storefront
 
 URL = "http://footfall.test"
@@ -34,7 +34,12 @@ class Service:
     read_key: str
 
     async def send(
-        self, events: object, *, key: str | None = None, headers: Mapping[str, str] | None = None, **query: str
+        self,
+        events: object,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **query: str,
     ) -> httpx.Response:
         """Post events as JSON, with the write key unless another is given; query: such as receipts="1"."""
         sent_headers = {"Authorization": f"Bearer {key or self.write_key}", **(headers or {})}
@@ -80,20 +85,14 @@ async def running_service(
     settings: Settings, url: DatabaseUrl, *, clock: Clock | None = None, sink: EventSink | None = None
 ) -> AsyncIterator[Service]:
     """Start the application as uvicorn would, and stop it at the end of the block."""
-    await migrate_async(url)
     engine = create_engine(url)
     app = create_app(settings, url, clock=clock, sink=sink)
-    transport = httpx.ASGITransport(app)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL)
     try:
-        storefront_id = (await create_storefront(engine, "Test shop", "UTC", "EUR")).storefront_id
-        keys = [
-            await create_key(engine, storefront_id, kind)
-            for kind in (KeyKind.WRITE, KeyKind.SERVER, KeyKind.READ)
-        ]
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url=URL) as client,
-        ):
-            yield Service(app, client, engine, storefront_id, *keys)
+        async with app.router.lifespan_context(app), client:
+            shop = await create_storefront(engine, "Test shop", "UTC", "EUR")
+            kinds = (KeyKind.WRITE, KeyKind.SERVER, KeyKind.READ)
+            keys = [await create_key(engine, shop.storefront_id, kind) for kind in kinds]
+            yield Service(app, client, engine, shop.storefront_id, *keys)
     finally:
         await engine.dispose()

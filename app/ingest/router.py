@@ -1,13 +1,14 @@
 """The ingest routes: bytes in, reply out. Plain ASGI, because this is the path that every event takes."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
-from starlette.routing import Route
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.bearer import bearer_token
@@ -17,7 +18,7 @@ from app.domain.event import Event, Trust
 from app.domain.outcome import Outcome, RefusedEvent, Rejection, RejectReason
 from app.domain.stages import DEFAULT_STAGES
 from app.domain.storefront import ApiKey, KeyDirectory, KeyKind
-from app.errors import FootfallError, Forbidden, Unauthenticated, Unavailable, Unreadable
+from app.errors import FootfallError, Forbidden, MethodNotAllowed, Unauthenticated, Unavailable, Unreadable
 from app.ingest.batcher import Batcher, Submission
 from app.ingest.body import ClientGone, read_body
 from app.ingest.cors import Header, cors_headers, preflight_headers
@@ -26,11 +27,13 @@ from app.ingest.formats.base import Decoded, IngestResult, RequestContext, WireF
 from app.ingest.pipeline import run_pipeline
 from app.ingest.steps import STEPS
 from app.metrics import Metrics
-from app.problems import problem_response, request_id
+from app.problems import problem_response, request_id, unexpected_response
 
 JSON_HEADER: Header = (b"content-type", b"application/json")
 # First stage that an event name means, for the metric that shows a stage gone silent.
 STAGE_OF_EVENT = {rule.event_name: stage.name for stage in reversed(DEFAULT_STAGES) for rule in stage.rules}
+
+INGEST_STEPS = ("decode", "pipeline", "commit")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,23 +49,30 @@ class IngestParts:
     metrics: Metrics
 
 
-def ingest_routes(parts: IngestParts) -> list[Route]:
-    """One route per path of each wire format."""
-    return [
-        Route(path, endpoint=IngestEndpoint(wire_format, parts), methods=["POST", "OPTIONS"])
+def ingest_endpoints(parts: IngestParts) -> dict[str, "IngestEndpoint"]:
+    """One endpoint per path of each wire format."""
+    return {
+        path: IngestEndpoint(path, wire_format, parts)
         for wire_format in FORMATS
         for path in wire_format.paths
-    ]
+    }
 
 
 class IngestEndpoint:
-    """An ASGI application that answers one wire format."""
+    """An ASGI application that answers one wire format. path: what metrics and logs call it."""
 
-    def __init__(self, wire_format: WireFormat, parts: IngestParts) -> None:
+    def __init__(self, path: str, wire_format: WireFormat, parts: IngestParts) -> None:
+        self.path = path
         self._format = wire_format
         self._parts = parts
+        # Kept at hand: finding a labelled child costs more than counting.
+        metrics = parts.metrics
+        self._outcomes = {outcome: metrics.events.labels(wire_format.name, outcome) for outcome in Outcome}
+        self._seconds = {step: metrics.step_seconds.labels(step) for step in INGEST_STEPS}
+        self._stages = {name: metrics.stage_events.labels(stage) for name, stage in STAGE_OF_EVENT.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = self
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if scope["method"] == "OPTIONS":
             await _send(send, 204, preflight_headers(headers), b"")
@@ -72,8 +82,8 @@ class IngestEndpoint:
             status, body = await self._answer(scope, headers, receive)
         except ClientGone:
             return
-        except FootfallError as error:
-            response = problem_response(error, request_id(Request(scope)))
+        except Exception as error:
+            response = _problem(error, request_id(Request(scope)))
             await _send(
                 send, response.status_code, response.raw_headers + cors_headers(origin), bytes(response.body)
             )
@@ -83,8 +93,10 @@ class IngestEndpoint:
     async def _answer(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
     ) -> tuple[int, bytes]:
+        if scope["method"] != "POST":
+            raise MethodNotAllowed("Events are sent with POST.", headers={"Allow": "POST, OPTIONS"})
         parts, settings = self._parts, self._parts.settings
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
         key = await self._authenticate(headers, query)
         trust = _trust(key, query)
         body = await read_body(
@@ -154,9 +166,8 @@ class IngestEndpoint:
             raise
         decoded_at = time.perf_counter()
         run_pipeline(decoded, context.received_at, STEPS)
-        steps = self._parts.metrics.step_seconds
-        steps.labels("decode").observe(decoded_at - started)
-        steps.labels("pipeline").observe(time.perf_counter() - decoded_at)
+        self._seconds["decode"].observe(decoded_at - started)
+        self._seconds["pipeline"].observe(time.perf_counter() - decoded_at)
         return decoded
 
     async def _store(self, decoded: Decoded, context: RequestContext, size_bytes: int) -> IngestResult:
@@ -178,19 +189,18 @@ class IngestEndpoint:
             stored = await self._parts.batcher.submit(
                 Submission(context.storefront_id, decoded.events, refused, size_bytes)
             )
-        self._parts.metrics.step_seconds.labels("commit").observe(time.perf_counter() - started)
+        self._seconds["commit"].observe(time.perf_counter() - started)
         return _result(decoded, stored)
 
     def _count(self, events: list[Event], result: IngestResult, context: RequestContext) -> None:
         metrics, name = self._parts.metrics, self._format.name
         for outcome in set(result.outcomes):
-            metrics.events.labels(name, outcome).inc(result.count(outcome))
+            self._outcomes[outcome].inc(result.count(outcome))
         for rejection in result.rejections:
             metrics.rejections.labels(name, rejection.reason).inc()
-        for event in events:
-            stage = STAGE_OF_EVENT.get(event.event_name)
-            if stage is not None:
-                metrics.stage_events.labels(stage).inc()
+        for event_name, count in Counter(event.event_name for event in events).items():
+            if event_name in self._stages:
+                self._stages[event_name].inc(count)
         if events:
             oldest = min(event.occurred_at for event in events)
             metrics.event_delay_seconds.observe(max(0.0, (context.received_at - oldest).total_seconds()))
@@ -218,6 +228,12 @@ def _trust(key: ApiKey, query: Mapping[str, str]) -> Trust:
             raise Forbidden("Importing takes a server key.")
         return Trust.IMPORT
     return Trust.SERVER if key.kind is KeyKind.SERVER else Trust.BROWSER
+
+
+def _problem(error: Exception, instance: str) -> Response:
+    if isinstance(error, FootfallError):
+        return problem_response(error, instance)
+    return unexpected_response(error, instance)
 
 
 async def _send(send: Send, status: int, headers: list[Header], body: bytes) -> None:
