@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from typing import Any
 
@@ -84,13 +85,18 @@ def create_app(
         reports=[report.name for report in REPORTS],
         failures=FAILURE_REASONS,
     )
+
+    def lifespan(started: FastAPI) -> AbstractAsyncContextManager[None]:
+        assert isinstance(started, Application)
+        return _lifespan(started, settings, url, clock, metrics, sink)
+
     app = Application(
         metrics=metrics,
         max_body_size=settings.request_max_bytes,
         title="Footfall",
         version=VERSION,
         description="Event tracking for storefronts: events in, funnels and drop-off out.",
-        lifespan=lambda _: _lifespan(app, settings, url, clock, metrics, sink),
+        lifespan=lifespan,
     )
     problems.install(app)
     describe_ingest(app)

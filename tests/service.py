@@ -89,7 +89,7 @@ async def running_service(
     app = create_app(settings, url, clock=clock, sink=sink)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL)
     try:
-        async with app.router.lifespan_context(app), client:
+        async with client, app.router.lifespan_context(app):
             shop = await create_storefront(engine, "Test shop", "UTC", "EUR")
             kinds = (KeyKind.WRITE, KeyKind.SERVER, KeyKind.READ)
             keys = [await create_key(engine, shop.storefront_id, kind) for kind in kinds]

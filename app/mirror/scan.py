@@ -78,17 +78,15 @@ class Scan:
         )
         mask = mask_of_name[found["name_id"]] | found["extra"].view(np.uint64)
         self.events_read += len(mask)
-        columns = (
-            found["visitor_id"],
-            found["customer_id"],
-            found["occurred_at_us"],
-            found["seq"],
-            found["stored"],
+        kept = mask != 0 if parameters else slice(None)  # only rows that a condition turned down are left over
+        return Matches(
+            visitor_id=found["visitor_id"][kept],
+            customer_id=found["customer_id"][kept],
+            occurred_at_us=found["occurred_at_us"][kept],
+            seq=found["seq"][kept],
+            stored=found["stored"][kept],
+            mask=mask[kept],
         )
-        if not parameters:
-            return Matches(*columns, mask)
-        kept = mask != 0
-        return Matches(*(column[kept] for column in columns), mask[kept])
 
     def links(self) -> Links:
         found = self._fetch(
