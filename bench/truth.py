@@ -72,8 +72,8 @@ def main(data: Annotated[Path, typer.Option(help="Folder with GA4 Parquet files 
     console = Console()
     truth = json.loads((data / "truth.json").read_text(encoding="utf-8"))
     files = [data / name for name in truth["files"]]
-    started = time.perf_counter()
     with running_service() as service:
+        started = time.perf_counter()
         url = f"http://127.0.0.1:{service.port}"
         totals = import_files(GA4, files, url=url, key=service.keys["server"], console=console)
         imported = time.perf_counter()

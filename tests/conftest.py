@@ -44,7 +44,8 @@ def run_sql(url: DatabaseUrl, statement: str) -> None:
 def new_database(server: DatabaseUrl, template: str = "template0") -> Iterator[DatabaseUrl]:
     """A database of its own for one user; gone afterwards, whoever is still connected."""
     name = f"footfall_test_{uuid.uuid4().hex}"
-    run_sql(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    # Copying files is twice as fast here as copying through the WAL.
+    run_sql(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield DatabaseUrl(make_url(server.libpq).set(database=name).render_as_string(hide_password=False))
     finally:

@@ -18,8 +18,8 @@ def sent(event: str = "page_viewed", **fields: object) -> dict[str, object]:
     }
 
 
-def many(number: int, **fields: object) -> list[dict[str, object]]:
-    return [sent(**fields) for _ in range(number)]
+def many(number: int, event: str = "page_viewed", **fields: object) -> list[dict[str, object]]:
+    return [sent(event, **fields) for _ in range(number)]
 
 
 _numbers = count()

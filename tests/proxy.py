@@ -1,4 +1,4 @@
-"""A proxy in front of Postgres that a test can cut: then Postgres is away for one service, not for the others."""
+"""A proxy in front of Postgres that a test can cut: Postgres is then away for one service only."""
 
 import asyncio
 import contextlib

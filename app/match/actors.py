@@ -89,37 +89,47 @@ def group_by_actor(
     if highest - lowest > SPARSE_FACTOR * len(actor) + 1024:
         _, actor = np.unique(actor, return_inverse=True)
         lowest, highest = 0, int(actor.max())
-    offsets, rows = _group(actor - lowest, highest - lowest + 1)
-    _order(offsets, rows, occurred_at_us, seq, stored, step_mask)
-    return Sequences(offsets, occurred_at_us[rows], mask[rows])
+    offsets, rows = _group(actor, lowest, highest - lowest + 1)
+    times = occurred_at_us[rows]
+    _order(offsets, rows, times, seq, stored, step_mask)
+    return Sequences(offsets, times, mask[rows])
 
 
 @njit(cache=True, nogil=True)
-def _group(actor: Int64s, actor_count: int) -> tuple[Int64s, Int64s]:
+def _group(actor: Int64s, lowest: int, actor_count: int) -> tuple[Int64s, Int64s]:
     """Counting sort: offsets per actor, and the row numbers in actor order (rows of one actor as they came)."""
-    counts = np.zeros(actor_count + 1, np.int64)
+    ends = np.zeros(actor_count + 1, np.int64)
     for i in range(len(actor)):
-        counts[actor[i] + 1] += 1
-    offsets = np.cumsum(counts)
-    next_place = offsets[:-1].copy()
+        ends[actor[i] - lowest + 1] += 1
+    for i in range(1, actor_count + 1):
+        ends[i] += ends[i - 1]
     rows = np.empty(len(actor), np.int64)
-    for i in range(len(actor)):
-        rows[next_place[actor[i]]] = i
-        next_place[actor[i]] += 1
+    for i in range(
+        len(actor)
+    ):  # ends[a] is where actor a begins, and moves to its end while its rows are placed
+        place = ends[actor[i] - lowest]
+        rows[place] = i
+        ends[actor[i] - lowest] = place + 1
+    offsets = np.empty(actor_count + 1, np.int64)
+    offsets[0] = 0
+    offsets[1:] = ends[:-1]
     return offsets, rows
 
 
 @njit(cache=True, nogil=True)
 def _order(
-    offsets: Int64s, rows: Int64s, occurred_at_us: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s
+    offsets: Int64s, rows: Int64s, times: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s
 ) -> None:
-    """Sort each actor's rows in place: merge sort, bottom up, skipped where they are in order already."""
-    spare = np.empty_like(rows)
+    """Sort each actor's rows in place, and `times`, which holds their times, with them.
+
+    Merge sort, bottom up; skipped where an actor's rows are in order already, as they mostly are.
+    """
+    spare_rows, spare_times = np.empty_like(rows), np.empty_like(times)
     for actor in range(len(offsets) - 1):
         start, end = offsets[actor], offsets[actor + 1]
         in_order = True
         for i in range(start + 1, end):
-            if _comes_first(rows[i], rows[i - 1], occurred_at_us, seq, stored, step_mask):
+            if times[i] <= times[i - 1] and _comes_first(i, i - 1, rows, times, seq, stored, step_mask):
                 in_order = False
                 break
         if in_order:
@@ -132,25 +142,26 @@ def _order(
                 i, j = left, middle
                 for place in range(left, right):
                     if i < middle and (
-                        j >= right
-                        or not _comes_first(rows[j], rows[i], occurred_at_us, seq, stored, step_mask)
+                        j >= right or not _comes_first(j, i, rows, times, seq, stored, step_mask)
                     ):
-                        spare[place] = rows[i]
+                        spare_rows[place], spare_times[place] = rows[i], times[i]
                         i += 1
                     else:
-                        spare[place] = rows[j]
+                        spare_rows[place], spare_times[place] = rows[j], times[j]
                         j += 1
-            rows[start:end] = spare[start:end]
+            rows[start:end] = spare_rows[start:end]
+            times[start:end] = spare_times[start:end]
             width *= 2
 
 
 @njit(cache=True, nogil=True)
 def _comes_first(
-    a: int, b: int, occurred_at_us: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s
+    i: int, j: int, rows: Int64s, times: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s
 ) -> bool:
-    """Whether row a comes before row b: time, seq, lowest step, highest step (none last), order of storing."""
-    if occurred_at_us[a] != occurred_at_us[b]:
-        return bool(occurred_at_us[a] < occurred_at_us[b])
+    """Whether rows[i] comes before rows[j]: time, seq, lowest step, highest step (none last), order of storing."""
+    if times[i] != times[j]:
+        return bool(times[i] < times[j])
+    a, b = rows[i], rows[j]
     if seq[a] != seq[b]:
         return bool(seq[a] < seq[b])
     steps_a, steps_b = step_mask[a], step_mask[b]

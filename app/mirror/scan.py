@@ -78,7 +78,9 @@ class Scan:
         )
         mask = mask_of_name[found["name_id"]] | found["extra"].view(np.uint64)
         self.events_read += len(mask)
-        kept = mask != 0 if parameters else slice(None)  # only rows that a condition turned down are left over
+        kept = (
+            mask != 0 if parameters else slice(None)
+        )  # only rows that a condition turned down are left over
         return Matches(
             visitor_id=found["visitor_id"][kept],
             customer_id=found["customer_id"][kept],
@@ -103,7 +105,9 @@ class Scan:
         self._cursor.interrupt()
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
-        return dict(self._cursor.execute(sql, parameters).fetchnumpy())
+        # By way of Arrow, which is twice as fast as DuckDB's own conversion to numpy.
+        table = self._cursor.sql(sql, params=list(parameters)).to_arrow_table()
+        return {name: table.column(name).to_numpy() for name in table.column_names}
 
 
 def _masks(wanted: Sequence[Wanted], names: dict[str, int]) -> tuple[UInt64s, str, list[Any]]:

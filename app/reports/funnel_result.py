@@ -53,6 +53,7 @@ class FunnelResult(BaseModel):
 
 
 def shape_funnel(definition: FunnelDefinition, found: MatchResult, scan: Scan) -> FunnelResult:
+    from_entry = [_seconds_between(found, 0, index) for index in range(len(definition.steps))]
     steps = [
         FunnelStep(
             step_number=index + 1,
@@ -64,8 +65,8 @@ def shape_funnel(definition: FunnelDefinition, found: MatchResult, scan: Scan) -
             lost_count=counts.lost_count,
             in_progress_count=counts.in_progress_count,
             drop_off_ratio=counts.drop_off_ratio,
-            seconds_from_previous=_seconds_between(found, index - 1, index),
-            seconds_from_entry=_seconds_between(found, 0, index),
+            seconds_from_previous=from_entry[1] if index == 1 else _seconds_between(found, index - 1, index),
+            seconds_from_entry=from_entry[index],
         )
         for index, counts in enumerate(_counts(definition, found, scan.as_of_us))
     ]
@@ -73,7 +74,7 @@ def shape_funnel(definition: FunnelDefinition, found: MatchResult, scan: Scan) -
         as_of=from_us(scan.as_of_us),
         events_read=scan.events_read,
         steps=steps,
-        seconds_to_convert=_seconds_between(found, 0, len(steps) - 1),
+        seconds_to_convert=from_entry[-1],
     )
 
 

@@ -45,20 +45,19 @@ class DatabaseUrl:
             )
         return cls(url.set(drivername="postgresql").render_as_string(hide_password=False))
 
-    @property
-    def sqlalchemy(self) -> str:
-        return make_url(self.libpq).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
-
 
 def create_engine(url: DatabaseUrl) -> AsyncEngine:
     """The engine for everything but the ingestion of events, which has a pool of its own."""
     return create_async_engine(
-        url.sqlalchemy,
+        "postgresql+asyncpg://",
+        # The driver reads the address itself: it knows libpq's parameters (sslmode ...), SQLAlchemy does not.
+        async_creator=lambda: asyncpg.connect(
+            url.libpq, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=ADMIN_STATEMENT_TIMEOUT_SECONDS
+        ),
         pool_size=4,
         max_overflow=4,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
         pool_pre_ping=True,
-        connect_args={"timeout": CONNECT_TIMEOUT_SECONDS, "command_timeout": ADMIN_STATEMENT_TIMEOUT_SECONDS},
     )
 
 
@@ -80,7 +79,7 @@ def _alembic_config(url: DatabaseUrl | None = None) -> Config:
     config.set_main_option("script_location", str(PROJECT_ROOT / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     if url is not None:
-        config.attributes["url"] = url.sqlalchemy
+        config.attributes["url"] = url.libpq
     return config
 
 

@@ -61,12 +61,13 @@ INSERT_NEW = f"""
 # Two commits can want the same rows in opposite order; Postgres ends one of them, and it is simply run again.
 DEADLOCK_TRIES = 5
 
-# Data that this schema can't hold, however often it is tried. ValueError: text that UTF-8 can't express.
+# Data that this schema can't hold, however often it is tried: text that UTF-8 can't express, times beyond the years.
 UNSTORABLE = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
     ValueError,
+    OverflowError,
 )
 CONNECTION_FAILURES = (
     OSError,

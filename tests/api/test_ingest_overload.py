@@ -8,10 +8,9 @@ import pytest
 
 from app.config import Settings
 from app.domain.outcome import Outcome, SinkUnavailable
-from app.domain.storefront import KeyKind
 from app.storage.database import DatabaseUrl
-from app.storage.storefronts import create_key, create_storefront
 from tests.api.problem import assert_problem
+from tests.api.shops import another_shop
 from tests.events import many, sent
 from tests.fakes import MemorySink
 from tests.proxy import postgres_proxy
@@ -33,12 +32,6 @@ def small(settings: Settings) -> Settings:
 async def service(small: Settings, database: DatabaseUrl, sink: MemorySink) -> AsyncIterator[Service]:
     async with running_service(small, database, sink=sink) as service:
         yield service
-
-
-async def another_shop(service: Service) -> str:
-    """A write key of a storefront of its own."""
-    shop = await create_storefront(service.engine, "Other shop", "UTC", "EUR")
-    return await create_key(service.engine, shop.storefront_id, KeyKind.WRITE)
 
 
 async def test_events_on_disk_but_not_in_postgres_are_202(small: Settings, database: DatabaseUrl) -> None:
@@ -96,6 +89,7 @@ async def test_a_draining_service_takes_no_more_and_finishes_what_it_has(
         await sink.called.wait()
 
         stopping = asyncio.create_task(stack.pop_all().aclose())
+        await asyncio.sleep(0)  # lets it begin
         late = await service.send(sent())
         sink.gate.set()
 

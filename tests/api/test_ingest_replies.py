@@ -2,8 +2,6 @@
 
 import gzip
 
-import pytest
-
 from app.domain.storefront import KeyKind
 from app.storage.storefronts import create_key
 from tests.api.problem import assert_problem
@@ -100,11 +98,11 @@ async def test_when_every_event_is_refused_that_is_the_status(service: Service) 
 # -- 400, 413, 415: the body ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [b"", b"  ", b"[", b"hello", b'"page_viewed"', b"5", b"null"])
-async def test_an_unreadable_body_is_400(service: Service, body: bytes) -> None:
-    reply = await service.send_bytes(body)
+async def test_an_unreadable_body_is_400(service: Service) -> None:
+    for body in (b"", b"  ", b"[", b"hello", b'"page_viewed"', b"5", b"null"):
+        reply = await service.send_bytes(body)
 
-    assert_problem(reply, 400, "unreadable")
+        assert_problem(reply, 400, "unreadable")
 
 
 async def test_an_unreadable_envelope_names_the_field(service: Service) -> None:
@@ -147,11 +145,11 @@ async def test_a_gzip_bomb_is_413(service: Service) -> None:
     assert_problem(reply, 413, "too-large")
 
 
-@pytest.mark.parametrize("broken", [gzip.compress(b"[]")[:-4], b"\x1f\x8bnonsense"])
-async def test_broken_gzip_is_400(service: Service, broken: bytes) -> None:
-    reply = await service.send_bytes(broken, headers={"Content-Encoding": "gzip"})
+async def test_broken_gzip_is_400(service: Service) -> None:
+    for broken in (gzip.compress(b"[]")[:-4], b"\x1f\x8bnonsense"):
+        reply = await service.send_bytes(broken, headers={"Content-Encoding": "gzip"})
 
-    assert_problem(reply, 400, "unreadable")
+        assert_problem(reply, 400, "unreadable")
 
 
 async def test_another_content_type_is_415(service: Service) -> None:
@@ -175,11 +173,11 @@ async def test_no_key_is_401(service: Service) -> None:
     assert_problem(reply, 401, "unauthenticated")
 
 
-@pytest.mark.parametrize("key", ["ff_write_guess", "naïve", "x" * 10_000])
-async def test_an_unknown_key_is_401(service: Service, key: str) -> None:
-    reply = await service.client.post("/v1/events", json=sent(), params={"key": key})
+async def test_an_unknown_key_is_401(service: Service) -> None:
+    for key in ("ff_write_guess", "naïve", "x" * 10_000):
+        reply = await service.client.post("/v1/events", json=sent(), params={"key": key})
 
-    assert_problem(reply, 401, "unauthenticated")
+        assert_problem(reply, 401, "unauthenticated")
     assert await service.event_count() == 0
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -93,7 +93,7 @@ class NativeFormat:
             raise Unreadable("The body is empty; send an event as JSON.")
         try:
             return _decode_whole(body, context)
-        except (*_FAULTS, _Refused):
+        except (*_FAULTS, ValueError, _Refused):
             return _decode_pieces(body, context)
 
     def reply(self, result: IngestResult, query: Mapping[str, str]) -> tuple[int, Any]:
@@ -140,7 +140,7 @@ def _decode_whole(body: bytes, context: RequestContext) -> Decoded:
         natives = [_decode_event(body)]
     else:
         envelope = _decode_envelope(body)
-        natives, sent_at = envelope.events, envelope.sent_at
+        natives, sent_at = envelope.events, envelope.sent_at and _utc(envelope.sent_at)
     _check_count(len(natives), context)
     may_hold_nul = b"\\u0000" in body
     events = [_event(native, context, may_hold_nul) for native in natives]
@@ -195,7 +195,8 @@ def _envelope_pieces(members: Mapping[bytes, bytes]) -> tuple[Sequence[bytes], d
         raise Unreadable("`events` must be an array.", errors=[FieldError("Make this an array.", "/events")])
     try:
         sent_at = _decode_time(members.get(b'"sent_at"', b"null"))
-    except _FAULTS as fault:
+        sent_at = sent_at and _utc(sent_at)
+    except (*_FAULTS, ValueError) as fault:
         error = FieldError(f"{fault}. {_TIME_ADVICE}", "/sent_at")
         raise Unreadable("`sent_at` is no time.", errors=[error]) from fault
     return split_elements(members[b'"events"']), sent_at
@@ -212,6 +213,22 @@ def _check_count(count: int, context: RequestContext) -> None:
         raise TooLarge(f"The body holds {count} events; send at most {context.max_events} in one request.")
 
 
+def _utc(sent: datetime) -> datetime:
+    """Raises ValueError for a time that lies outside the years 1 to 9999 in UTC."""
+    try:
+        return sent.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("Time out of range") from error
+
+
+def _client_time(sent: datetime | None) -> datetime | None:
+    """Raises _Refused."""
+    try:
+        return sent and _utc(sent)
+    except ValueError as error:
+        raise _Refused(RejectReason.BAD_TIME, "/client_time", f"{error}. {_TIME_ADVICE}") from error
+
+
 def _event(native: NativeEvent, context: RequestContext, may_hold_nul: bool) -> Event:
     """Raises _Refused."""
     if native.visitor_id is None and native.customer_id is None:
@@ -219,6 +236,7 @@ def _event(native: NativeEvent, context: RequestContext, may_hold_nul: bool) -> 
     properties = _properties(native.properties)
     if may_hold_nul:
         _refuse_nul(native, properties)
+    client_time = _client_time(native.client_time)
     received_at = context.received_at
     sent_id = native.event_id
     return Event(
@@ -228,8 +246,8 @@ def _event(native: NativeEvent, context: RequestContext, may_hold_nul: bool) -> 
         native.visitor_id,
         native.customer_id,
         native.account_id,
-        native.client_time,
-        native.client_time or received_at,
+        client_time,
+        client_time or received_at,
         received_at,
         native.seq or 0,
         context.trust,

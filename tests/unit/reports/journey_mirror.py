@@ -32,7 +32,8 @@ EVENT_SCHEMA = pa.schema(
 )
 INSERT_EVENTS = """
     INSERT INTO event
-    SELECT storefront_id, stored, visitor_id, customer_id, NULL, name_id, occurred_at_us, seq, 1, NULL, NULL, properties
+    SELECT storefront_id, stored, visitor_id, customer_id, NULL, name_id, occurred_at_us, seq, 1, NULL, NULL,
+           properties
     FROM incoming
 """
 

@@ -1,4 +1,4 @@
-"""The compiled funnel, from conditions in SQL to one result per person, equals the oracle on random journeys."""
+"""The compiled funnel, from SQL to one result per person, equals the oracle on random journeys."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_each_person_gets_as_far_as_the_oracle_says_at_the_times_it_says(
     assert depths_and_times(mirror.matched(definition, events)) == by_oracle(definition, events)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(definitions(), journeys())
 def test_each_person_alone_gets_as_far_as_the_oracle_says(
     mirror: JourneyMirror, definition: FunnelDefinition, events: list[JourneyEvent]
@@ -59,7 +59,7 @@ def test_each_person_alone_gets_as_far_as_the_oracle_says(
         assert depths_and_times(mirror.matched(definition, own)) == by_oracle(definition, own)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(definitions(), journeys(), as_of_times())
 def test_the_report_counts_reached_lost_and_in_progress_as_the_oracle_does(
     mirror: JourneyMirror, definition: FunnelDefinition, events: list[JourneyEvent], as_of_us: int
@@ -74,7 +74,7 @@ def test_the_report_counts_reached_lost_and_in_progress_as_the_oracle_does(
 
 
 def names_of_persons() -> SearchStrategy[Callable[[JourneyEvent], Identity]]:
-    """Ana is customer 1 and uses visitors 11 and 12; Ben is customer 2 on visitor 21; events name either or both."""
+    """Ana is customer 1 and uses visitors 11 and 12; Ben is customer 2 on visitor 21; events name one or both."""
     known = {
         "ana": [Identity(11), Identity(12), Identity(None, 1), Identity(11, 1)],
         "ben": [Identity(21), Identity(None, 2)],
@@ -84,7 +84,7 @@ def names_of_persons() -> SearchStrategy[Callable[[JourneyEvent], Identity]]:
     )
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(definitions(), journeys(), names_of_persons(), st.integers(-1, 9).map(at_us))
 def test_a_customer_is_one_person_under_all_names_whenever_they_were_linked(
     mirror: JourneyMirror,
