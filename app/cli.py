@@ -58,8 +58,7 @@ def load_settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = "; ".join(
-            f"{ENV_PREFIX}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
-            for fault in error.errors()
+            f"{ENV_PREFIX}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
         )
         raise UsageError(faults) from error
 
@@ -117,9 +116,7 @@ def demo(
     from app.demo.run import run_demo
 
     settings = load_settings(host=host, port=port, data_dir=data_dir)
-    raise typer.Exit(
-        run_demo(data_dir=settings.data_dir, host=settings.host, port=settings.port, console=console)
-    )
+    raise typer.Exit(run_demo(data_dir=settings.data_dir, host=settings.host, port=settings.port, console=console))
 
 
 @app.command("migrate")
@@ -140,9 +137,7 @@ def doctor(data_dir: DataDir = None) -> None:
 
 @app.command("import")
 def import_command(
-    source: Annotated[
-        str, typer.Argument(help=f"What the files hold: {', '.join(i.name for i in IMPORTERS)}.")
-    ],
+    source: Annotated[str, typer.Argument(help=f"What the files hold: {', '.join(i.name for i in IMPORTERS)}.")],
     files: Annotated[list[Path], typer.Argument(help="Files, in the order of their time.")],
     key: Annotated[str, typer.Option(help="A server key.", envvar="FOOTFALL_KEY", show_default=False)],
     url: Annotated[str, typer.Option(help="Where the service runs.")] = "http://127.0.0.1:8000",
@@ -239,9 +234,7 @@ def main() -> None:
         _fail(getattr(error, "detail", None) or str(error))
     except (SQLAlchemyError, OSError) as error:
         cause = str(getattr(error, "orig", None) or error)
-        _fail(
-            f"{cause.splitlines()[0] if cause else type(error).__name__}\n`footfall doctor` looks for the reason."
-        )
+        _fail(f"{cause.splitlines()[0] if cause else type(error).__name__}\n`footfall doctor` looks for the reason.")
 
 
 def _fail(message: str) -> None:

@@ -45,19 +45,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _limits_fit_together(self) -> Self:
         if self.buffer_max_events < self.request_max_events:
-            raise ValueError(
-                "buffer_max_events must be at least request_max_events, or a full request never fits"
-            )
+            raise ValueError("buffer_max_events must be at least request_max_events, or a full request never fits")
         if self.buffer_max_bytes < self.request_max_bytes:
-            raise ValueError(
-                "buffer_max_bytes must be at least request_max_bytes, or a full request never fits"
-            )
+            raise ValueError("buffer_max_bytes must be at least request_max_bytes, or a full request never fits")
         return self
 
 
 def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
     """FOOTFALL_* variables that no setting has: misspelled ones would be ignored without a word."""
     known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    return sorted(
-        name for name in environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known
-    )
+    return sorted(name for name in environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known)

@@ -67,7 +67,7 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
         async with _database(settings) as engine:
             async for finding in _in_database(engine):
                 yield finding
-    except Exception as error:  # the point of this command is to put whatever happens into words
+    except Exception as error:  # noqa: BLE001  # the point of this command is to put whatever happens into words
         yield Finding(False, f"The database can't be used: {_first_line(error)}")
     yield await _service(settings)
 
@@ -76,9 +76,7 @@ def _data_dir(settings: Settings) -> list[Finding]:
     path = settings.data_dir.absolute()
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
-        return [
-            Finding(False, f"{existing} is not writable for this user: chown it, or set FOOTFALL_DATA_DIR.")
-        ]
+        return [Finding(False, f"{existing} is not writable for this user: chown it, or set FOOTFALL_DATA_DIR.")]
     free = shutil.disk_usage(existing).free
     enough = free >= FREE_BYTES_MIN
     advice = "" if enough else ": make room, Postgres stops when the disk is full"
@@ -114,9 +112,7 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
         f"Postgres {facts.version_text}{'' if new_enough else ' is too old: 16 or newer is needed'}.",
     )
     if not (facts.fsync and facts.full_page_writes):
-        yield Finding(
-            False, "fsync or full_page_writes is off in Postgres: a power cut loses acknowledged events."
-        )
+        yield Finding(False, "fsync or full_page_writes is off in Postgres: a power cut loses acknowledged events.")
     if facts.encoding != "UTF8":
         yield Finding(
             False,
@@ -125,9 +121,7 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
     current, newest = await current_revision(engine), newest_revision()
     if current != newest:
         if not facts.may_create:
-            yield Finding(
-                False, "This Postgres role may not create tables: GRANT CREATE ON SCHEMA public to it."
-            )
+            yield Finding(False, "This Postgres role may not create tables: GRANT CREATE ON SCHEMA public to it.")
         yield Finding(
             False,
             f"The schema is at {current or 'nothing'}, this version needs {newest}: run `footfall migrate`.",
@@ -163,12 +157,8 @@ async def _service(settings: Settings) -> Finding:
         faults = [f"{name} {check['detail']}" for name, check in answer["checks"].items() if not check["ok"]]
     except httpx.TransportError:
         if _port_is_free(settings.host, settings.port):
-            return Finding(
-                True, f"No service runs on {address}; `footfall serve` starts one, the port is free."
-            )
-        return Finding(
-            False, f"Something holds port {settings.port} without answering: end it, or set FOOTFALL_PORT."
-        )
+            return Finding(True, f"No service runs on {address}; `footfall serve` starts one, the port is free.")
+        return Finding(False, f"Something holds port {settings.port} without answering: end it, or set FOOTFALL_PORT.")
     except (ValueError, KeyError, TypeError):
         return Finding(False, f"{address} is answered by something that is not Footfall: set FOOTFALL_PORT.")
     if faults:

@@ -118,14 +118,10 @@ async def _lifespan(
         engine = create_engine(url)
         stack.push_async_callback(engine.dispose)
         batcher = await _open_batcher(settings, url, metrics, sink, stack)
-        mirror = Mirror(
-            settings.data_dir / "mirror.duckdb", url.libpq, memory_bytes=settings.mirror_memory_bytes
-        )
+        mirror = Mirror(settings.data_dir / "mirror.duckdb", url.libpq, memory_bytes=settings.mirror_memory_bytes)
         await asyncio.to_thread(mirror.open)
         stack.push_async_callback(asyncio.to_thread, mirror.close)
-        metrics.watch_mirror(
-            mirror.lag_seconds, lambda: mirror.progress.event_count if mirror.progress else 0
-        )
+        metrics.watch_mirror(mirror.lag_seconds, lambda: mirror.progress.event_count if mirror.progress else 0)
         jobs = _start_jobs(settings, engine, mirror, clock, stack)
         # The batcher drains before everything else goes: registered last, called first.
         stack.push_async_callback(batcher.drain, settings.shutdown_timeout_seconds)
@@ -216,8 +212,6 @@ async def _repeat(name: str, job: Callable[[], Awaitable[None]], interval_second
     while True:
         try:
             await job()
-        except (
-            Exception
-        ) as error:  # the next round may succeed; /readyz and the lag show that this one did not
+        except Exception as error:  # noqa: BLE001  # the next round may succeed; /readyz and the lag show that this one did not
             logger.warning("job failed", extra={"action": "job_failed", "job": name, "error": str(error)})
         await asyncio.sleep(interval_seconds)

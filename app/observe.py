@@ -54,9 +54,7 @@ class ObserveRequests:
     def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "(none)"
         method = (
-            scope["method"]
-            if scope["method"] in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD")
-            else "(other)"
+            scope["method"] if scope["method"] in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD") else "(other)"
         )
         self._timer(method, route, status).observe(seconds)
         level = logging.WARNING if status >= 500 else logging.INFO

@@ -76,9 +76,7 @@ async def _on_unexpected(request: Request, error: Exception) -> Response:
 def unexpected_response(error: Exception, instance: str) -> Response:
     """Last resort: the log gets the exception, the client gets the id to find it by."""
     logger.error("request failed", exc_info=error, extra={"action": "request_failed", "request_id": instance})
-    return problem_response(
-        FootfallError("Something broke on our side. The log has it under this id."), instance
-    )
+    return problem_response(FootfallError("Something broke on our side. The log has it under this id."), instance)
 
 
 def _from_framework(request: Request, error: HTTPException) -> FootfallError:

@@ -55,9 +55,7 @@ class Columns(NamedTuple):
     device_names: tuple[str, ...] = DEVICE_NAMES
 
 
-def generate_columns(
-    event_count: int, visitor_count: int, seed: int, *, end: datetime = DEFAULT_END
-) -> Columns:
+def generate_columns(event_count: int, visitor_count: int, seed: int, *, end: datetime = DEFAULT_END) -> Columns:
     """Sessions of visitors of unequal zeal in the 30 days before end; the same arguments, the same events."""
     rng = np.random.default_rng(seed)
     lengths = _session_lengths(rng, event_count)
@@ -96,9 +94,7 @@ def _event_times(rng: np.random.Generator, lengths: NDArray[np.int64], end: date
     """Random starts, then random pauses inside each session."""
     end_us, span_us = int(end.timestamp()) * 1_000_000, int(SPAN.total_seconds()) * 1_000_000
     starts_us = rng.integers(end_us - span_us, end_us, len(lengths))
-    elapsed_us = np.cumsum(
-        (rng.standard_exponential(lengths.sum()) * PAUSE_SECONDS_MEAN * 1e6).astype(np.int64)
-    )
+    elapsed_us = np.cumsum((rng.standard_exponential(lengths.sum()) * PAUSE_SECONDS_MEAN * 1e6).astype(np.int64))
     first = np.cumsum(lengths) - lengths
     times_us: NDArray[np.int64] = np.repeat(starts_us - elapsed_us[first], lengths) + elapsed_us
     # A session that would run past the end goes on at the beginning of the span.

@@ -50,13 +50,13 @@ def copy_by_psql(service: Service) -> float:
     """Rows a second when psql copies the stored events into a table like ours, indexes included."""
     psql = [str(bin_path(18) / "psql"), "-qAt", "-v", "ON_ERROR_STOP=1", service.database_url]
     run = subprocess.check_output
-    run([*psql, "-c", "CREATE TABLE copied (LIKE event INCLUDING ALL)"])  # noqa: S603  # our own database
+    run([*psql, "-c", "CREATE TABLE copied (LIKE event INCLUDING ALL)"])  # our own database
     file = service.data_dir / "events.copy"
-    run([*psql, "-c", rf"\copy (SELECT * FROM event ORDER BY xid, position) TO '{file}' (FORMAT binary)"])  # noqa: S603
+    run([*psql, "-c", rf"\copy (SELECT * FROM event ORDER BY xid, position) TO '{file}' (FORMAT binary)"])
     started = time.perf_counter()
-    run([*psql, "-c", rf"\copy copied FROM '{file}' (FORMAT binary)"])  # noqa: S603
+    run([*psql, "-c", rf"\copy copied FROM '{file}' (FORMAT binary)"])
     seconds = time.perf_counter() - started
-    count = int(run([*psql, "-c", "SELECT count(*) FROM copied"]))  # noqa: S603
+    count = int(run([*psql, "-c", "SELECT count(*) FROM copied"]))
     file.unlink()
     return count / seconds
 
@@ -68,11 +68,11 @@ def bytes_per_event(service: Service) -> float:
         SELECT sum(pg_total_relation_size(inhrelid)) / (SELECT count(*) FROM event)
         FROM pg_inherits WHERE inhparent = 'event'::regclass
     """
-    return float(subprocess.check_output([*psql, "-c", sql]))  # noqa: S603  # our own database
+    return float(subprocess.check_output([*psql, "-c", sql]))  # our own database
 
 
 def _requests(key: str, events_per_request: int) -> Iterator[bytes]:
-    rng = random.Random(events_per_request)  # noqa: S311  # a benchmark's data, no secret
+    rng = random.Random(events_per_request)  # a benchmark's data, no secret
     start = datetime.now(UTC) - timedelta(hours=1)
     for number in range(BODIES[events_per_request]):
         moment = start + timedelta(milliseconds=number)
@@ -107,17 +107,3 @@ def _event(rng: random.Random, moment: datetime, place: int) -> dict[str, object
             "position": place,
         },
     }
-
-
-def main() -> None:
-    """For profiling: ingestion alone."""
-    from bench.service import running_service
-
-    with running_service() as service:
-        for size in (1, 50):
-            print(measure_ingest(service, size))
-        print("bytes per event", bytes_per_event(service), "psql rows/s", copy_by_psql(service))
-
-
-if __name__ == "__main__":
-    main()

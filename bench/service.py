@@ -51,9 +51,9 @@ def running_service(**settings: object) -> Iterator[Service]:
             _wait_until_ready(port, process)
             shop = _json(["storefront", "create", "Measured shop", "--json"], environment)
             keys = {
-                kind: _json(
-                    ["keys", "create", str(shop["storefront_id"]), "--kind", kind, "--json"], environment
-                )["key"]
+                kind: _json(["keys", "create", str(shop["storefront_id"]), "--kind", kind, "--json"], environment)[
+                    "key"
+                ]
                 for kind in ("write", "server", "read")
             }
             url = f"postgresql://footfall@/footfall?host={data_dir.absolute() / 'postgres'}"
@@ -64,12 +64,12 @@ def running_service(**settings: object) -> Iterator[Service]:
 
 
 def _start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "app.cli", *arguments], env=environment)  # noqa: S603  # our own
+    return subprocess.Popen([sys.executable, "-m", "app.cli", *arguments], env=environment)  # our own
 
 
 def _json(arguments: list[str], environment: dict[str, str]) -> dict[str, str]:
     command = [sys.executable, "-m", "app.cli", *arguments]
-    answer: dict[str, str] = json.loads(subprocess.check_output(command, env=environment))  # noqa: S603  # our own
+    answer: dict[str, str] = json.loads(subprocess.check_output(command, env=environment))  # our own
     return answer
 
 

@@ -13,9 +13,7 @@ NOW_TEXT = "2026-03-02T12:00:00Z"
 def sent(event: str = "page_viewed", **fields: object) -> dict[str, object]:
     """An event for the native endpoint; with an id and a time unless they are given as None."""
     defaults = {"event_id": str(uuid.uuid4()), "visitor_id": "ana", "client_time": NOW_TEXT}
-    return {"event": event} | {
-        name: value for name, value in (defaults | fields).items() if value is not None
-    }
+    return {"event": event} | {name: value for name, value in (defaults | fields).items() if value is not None}
 
 
 def many(number: int, event: str = "page_viewed", **fields: object) -> list[dict[str, object]]:

@@ -44,9 +44,7 @@ def journey(person: str, *happenings: Happening) -> list[JourneyEvent]:
     return events
 
 
-def funnel(
-    *steps: StepLike, window: float = 7 * DAY, start: float = 0, end: float = 365 * DAY
-) -> FunnelDefinition:
+def funnel(*steps: StepLike, window: float = 7 * DAY, start: float = 0, end: float = 365 * DAY) -> FunnelDefinition:
     """A funnel of event names, alternatives, or tuples of alternatives; times in seconds as in `journey`."""
     return FunnelDefinition(
         steps=tuple(_step(number, step) for number, step in enumerate(steps, start=1)),

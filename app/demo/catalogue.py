@@ -58,9 +58,7 @@ CHANNELS = (
         "ad_clicked",
     ),
     Channel("organic_social", 6, 0.7, "", "https://www.pinterest.com/"),
-    Channel(
-        "email", 8, 1.6, "?utm_source=newsletter&utm_medium=email&utm_campaign=weekly", None, "email_opened"
-    ),
+    Channel("email", 8, 1.6, "?utm_source=newsletter&utm_medium=email&utm_campaign=weekly", None, "email_opened"),
     Channel("referral", 6, 0.95, "", "https://travel-blog.example/packing-light"),
 )
 

@@ -54,9 +54,7 @@ def feed_events(
     return total
 
 
-def _final_answer(
-    client: httpx.Client, request: httpx.Request, pause: Callable[[float], None]
-) -> httpx.Response:
+def _final_answer(client: httpx.Client, request: httpx.Request, pause: Callable[[float], None]) -> httpx.Response:
     """No reply, 429 and 5xx may be repeated, event ids make that safe; any other answer is final."""
     problem = ""
     for attempt in range(ATTEMPTS):

@@ -104,9 +104,7 @@ def _feed(shop: DemoShop, client: httpx.Client, console: Console) -> None:
     heading = TextColumn("Feeding a synthetic week of journeys")
     with Progress(heading, BarColumn(), MofNCompleteColumn(), _RateColumn(), console=console) as progress:
         task = progress.add_task("", total=len(events))
-        result = feed_events(
-            client, shop.server_key, events, on_sent=lambda count: progress.advance(task, count)
-        )
+        result = feed_events(client, shop.server_key, events, on_sent=lambda count: progress.advance(task, count))
     if result.rejected_count:
         console.print(f"{result.rejected_count:,} events were refused, see the quarantine.", style="yellow")
 

@@ -66,8 +66,7 @@ def wait_until_ready(server: subprocess.Popen[bytes], client: httpx.Client, data
             raise died(server, data_dir)
         if time.monotonic() > deadline:
             raise ServerError(
-                f"The service is not ready after {READY_SECONDS:.0f} s. Last lines of its log:\n"
-                f"{_log_tail(data_dir)}"
+                f"The service is not ready after {READY_SECONDS:.0f} s. Last lines of its log:\n{_log_tail(data_dir)}"
             )
         time.sleep(POLL_SECONDS)
 

@@ -26,9 +26,7 @@ def synthetic_week(*, end: datetime, seed: int = 1, visitor_count: int = 3000) -
     """
     end_ms = int(end.timestamp() * 1000)
     rng = Random(seed)
-    events = [
-        event for _ in range(visitor_count) for event in _visitor_week(Random(rng.getrandbits(64)), end_ms)
-    ]
+    events = [event for _ in range(visitor_count) for event in _visitor_week(Random(rng.getrandbits(64)), end_ms)]
     end_text = rfc3339(end_ms)
     events.sort(key=lambda event: (event["client_time"], event["event_id"]))
     return (event for event in events if str(event["client_time"]) < end_text)

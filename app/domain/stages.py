@@ -54,9 +54,7 @@ DEFAULT_STAGES: tuple[Stage, ...] = (
         ),
     ),
     Stage("purchase", _events("order_completed")),
-    Stage(
-        "retention", _events("order_completed", "subscription_renewed", "loyalty_joined", after="purchase")
-    ),
+    Stage("retention", _events("order_completed", "subscription_renewed", "loyalty_joined", after="purchase")),
     Stage(
         "advocacy",
         (
@@ -76,9 +74,7 @@ def stage_alternatives(
     """
     by_name = {stage.name: stage for stage in stages}
 
-    def alternatives(
-        name: str, extra: tuple[Condition, ...], seen: tuple[str, ...]
-    ) -> tuple[Alternative, ...]:
+    def alternatives(name: str, extra: tuple[Condition, ...], seen: tuple[str, ...]) -> tuple[Alternative, ...]:
         if name in seen:
             raise ValueError(f"stage {name!r} is defined as coming after itself")
         return tuple(

@@ -29,9 +29,7 @@ REQUEST_TIMEOUT_SECONDS = 60.0  # far longer than a commit of 1,000 events takes
 UNREADABLE_SHOWN = 5
 
 
-def import_files(
-    importer: Importer, files: Sequence[Path], *, url: str, key: str, console: Console
-) -> SendTotals:
+def import_files(importer: Importer, files: Sequence[Path], *, url: str, key: str, console: Console) -> SendTotals:
     """Sends the events of the files to the service at `url` with a server key, and prints the outcome.
 
     The outcome so far is also printed when it ends early: with Ctrl-C (raises KeyboardInterrupt, for the exit

@@ -37,9 +37,7 @@ class Submission:
     events: Sequence[Event]
     refused: Sequence[RefusedEvent]
     size_bytes: int
-    done: asyncio.Future[list[Outcome]] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    done: asyncio.Future[list[Outcome]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     submitted_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -100,21 +98,14 @@ class Batcher:
             writer.cancel()
         await asyncio.gather(*self._writers, return_exceptions=True)
         for submission in list(self._unfinished.values()):
-            self._finish(
-                submission, error=Unavailable("The service is stopping; send again.", retry_after_seconds=1)
-            )
+            self._finish(submission, error=Unavailable("The service is stopping; send again.", retry_after_seconds=1))
 
     def _admit(self, submission: Submission) -> None:
         if self._draining:
             raise Unavailable("The service is stopping; send again.", retry_after_seconds=1)
         limits, count = self._limits, submission.count
-        if (
-            self._events_held + count > limits.max_events
-            or self._bytes_held + submission.size_bytes > limits.max_bytes
-        ):
-            raise Unavailable(
-                "The service is behind; send again later.", retry_after_seconds=RETRY_AFTER_SECONDS
-            )
+        if self._events_held + count > limits.max_events or self._bytes_held + submission.size_bytes > limits.max_bytes:
+            raise Unavailable("The service is behind; send again later.", retry_after_seconds=RETRY_AFTER_SECONDS)
         held = self._held_by_storefront[submission.storefront_id]
         if held and held + count > limits.max_events * STOREFRONT_SHARE:
             raise TooMany(
@@ -156,9 +147,7 @@ class Batcher:
     def _take(self) -> list[Submission]:
         batch: list[Submission] = []
         count = 0
-        while self._waiting and (
-            not batch or count + self._waiting[0].count <= self._limits.flush_max_events
-        ):
+        while self._waiting and (not batch or count + self._waiting[0].count <= self._limits.flush_max_events):
             submission = self._waiting.popleft()
             batch.append(submission)
             count += submission.count
@@ -176,9 +165,7 @@ class Batcher:
         except SinkUnavailable as error:
             self._fail(batch, error.reason, error)
         except Exception as error:  # a bug in the sink must not end the writer; logged, counted, answered
-            logger.exception(
-                "flush failed", extra={"action": "flush_failed", "events": sum(s.count for s in batch)}
-            )
+            logger.exception("flush failed", extra={"action": "flush_failed", "events": sum(s.count for s in batch)})
             self._fail(batch, "database", error)
         else:
             self._metrics.flush_seconds.observe(time.monotonic() - started)
@@ -188,6 +175,10 @@ class Batcher:
     async def _store(self, batch: Sequence[Submission]) -> list[Outcome]:
         events = [event for submission in batch for event in submission.events]
         refused = [event for submission in batch for event in submission.refused]
+        return await self._commit(events, refused)
+
+    async def _commit(self, events: Sequence[Event], refused: Sequence[RefusedEvent]) -> list[Outcome]:
+        """The sink within the time limit. Raises SinkUnavailable or UnstorableError."""
         try:
             async with asyncio.timeout(self._limits.flush_timeout_seconds):
                 return await self._sink.store(events, refused)
@@ -228,27 +219,23 @@ class Batcher:
         outcomes: list[Outcome] = []
         try:
             for index, event in enumerate(submission.events):
-                outcomes += await self._store_or_quarantine(submission, index, event)
+                outcomes += await self._store_or_quarantine(index, event)
             if submission.refused:
-                await self._sink.store([], submission.refused)
-        except (SinkUnavailable, UnstorableError) as failure:
+                await self._commit([], submission.refused)
+        except Exception as failure:  # noqa: BLE001  # as in _flush: a writer never ends
             self._fail(batch, "unstorable", failure)
         else:
             self._finish(submission, outcomes)
 
-    async def _store_or_quarantine(self, submission: Submission, index: int, event: Event) -> list[Outcome]:
+    async def _store_or_quarantine(self, index: int, event: Event) -> list[Outcome]:
         try:
-            return await self._sink.store([event], [])
+            return await self._commit([event], [])
         except UnstorableError:
             detail = "The database can't hold this event; it is kept for inspection."
             raw = json.dumps(asdict(event), default=str).encode()
             rejection = Rejection(index, RejectReason.UNSTORABLE, "", detail, raw)
-            await self._sink.store(
+            await self._commit(
                 [],
-                [
-                    RefusedEvent(
-                        event.storefront_id, "native", event.trust, event.received_at, None, rejection
-                    )
-                ],
+                [RefusedEvent(event.storefront_id, "native", event.trust, event.received_at, None, rejection)],
             )
             return [Outcome.REJECTED]

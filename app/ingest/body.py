@@ -17,9 +17,7 @@ class ClientGone(Exception):
 async def read_body(receive: Receive, *, encoding: str, max_bytes: int, timeout_seconds: float) -> bytes:
     """The body, decompressed. Raises 400, 413, 415 or 503 as FootfallError, or ClientGone."""
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise UnsupportedType(
-            f"Content-Encoding {encoding[:50]!r} is not understood; send gzip or no compression."
-        )
+        raise UnsupportedType(f"Content-Encoding {encoding[:50]!r} is not understood; send gzip or no compression.")
     try:
         async with asyncio.timeout(timeout_seconds):
             body = await _receive_all(receive, max_bytes)
@@ -61,6 +59,4 @@ def _gunzip(body: bytes, max_bytes: int) -> bytes:
 
 
 def _too_large(max_bytes: int) -> TooLarge:
-    return TooLarge(
-        f"The body is larger than {max_bytes} bytes (after decompression); split it into several requests."
-    )
+    return TooLarge(f"The body is larger than {max_bytes} bytes (after decompression); split it into several requests.")

@@ -90,12 +90,8 @@ def describe_ingest(app: FastAPI) -> None:
 
     def document() -> dict[str, Any]:
         if not app.openapi_schema:
-            schema = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
-            _, components = msgspec.json.schema_components(
-                [NativeEvent], ref_template="#/components/schemas/{name}"
-            )
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            _, components = msgspec.json.schema_components([NativeEvent], ref_template="#/components/schemas/{name}")
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
             schemas.update(components, Problem=_PROBLEM_SCHEMA)
             schema["components"]["securitySchemes"] = {"Bearer": {"type": "http", "scheme": "bearer"}}

@@ -51,11 +51,7 @@ class IngestParts:
 
 def ingest_endpoints(parts: IngestParts) -> dict[str, "IngestEndpoint"]:
     """One endpoint per path of each wire format."""
-    return {
-        path: IngestEndpoint(path, wire_format, parts)
-        for wire_format in FORMATS
-        for path in wire_format.paths
-    }
+    return {path: IngestEndpoint(path, wire_format, parts) for wire_format in FORMATS for path in wire_format.paths}
 
 
 class IngestEndpoint:
@@ -82,17 +78,13 @@ class IngestEndpoint:
             status, body = await self._answer(scope, headers, receive)
         except ClientGone:
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # nothing stands outside of this endpoint
             response = _problem(error, request_id(Request(scope)))
-            await _send(
-                send, response.status_code, response.raw_headers + cors_headers(origin), bytes(response.body)
-            )
+            await _send(send, response.status_code, response.raw_headers + cors_headers(origin), bytes(response.body))
             return
         await _send(send, status, [JSON_HEADER, *cors_headers(origin)], body)
 
-    async def _answer(
-        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
-    ) -> tuple[int, bytes]:
+    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> tuple[int, bytes]:
         if scope["method"] != "POST":
             raise MethodNotAllowed("Events are sent with POST.", headers={"Allow": "POST, OPTIONS"})
         parts, settings = self._parts, self._parts.settings
@@ -125,14 +117,10 @@ class IngestEndpoint:
         from_query = secret is None
         secret = secret or query.get("key")
         if not secret:
-            raise Unauthenticated(
-                "Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=."
-            )
+            raise Unauthenticated("Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=.")
         key = await self._find_key(secret)
         if key is None:
-            raise Unauthenticated(
-                "This key is not known; `footfall keys create` makes one. A new key works at once."
-            )
+            raise Unauthenticated("This key is not known; `footfall keys create` makes one. A new key works at once.")
         if key.kind not in (KeyKind.WRITE, KeyKind.SERVER):
             raise Forbidden(f"This is a {key.kind} key; events are sent with a write or a server key.")
         if from_query and key.kind is not KeyKind.WRITE:
@@ -141,18 +129,14 @@ class IngestEndpoint:
             )
         origin = headers.get(b"origin")
         if origin is not None and key.origins is not None and origin.decode("latin-1") not in key.origins:
-            raise Forbidden(
-                "This key may not be used from this origin; make one with `footfall keys create --origin`."
-            )
+            raise Forbidden("This key may not be used from this origin; make one with `footfall keys create --origin`.")
         return key
 
     async def _find_key(self, secret: str) -> ApiKey | None:
         try:
             return await self._parts.keys.find(secret)
         except Exception as error:  # whatever the driver raises while Postgres is away
-            raise Unavailable(
-                "Keys can't be checked at the moment; send again.", retry_after_seconds=2
-            ) from error
+            raise Unavailable("Keys can't be checked at the moment; send again.", retry_after_seconds=2) from error
 
     async def _decode(self, body: bytes, context: RequestContext) -> Decoded:
         """An unreadable body is kept in quarantine before it is refused: its sender won't send it again."""
@@ -162,7 +146,8 @@ class IngestEndpoint:
         except Unreadable as error:
             if body:
                 rejection = Rejection(0, RejectReason.INVALID_JSON, "", error.detail, body)
-                await self._store(Decoded([], [], lambda: [body], [rejection]), context, len(body))
+                result = await self._store(Decoded([], [], lambda: [body], [rejection]), context, len(body))
+                self._count([], result, context)
             raise
         decoded_at = time.perf_counter()
         run_pipeline(decoded, context.received_at, STEPS)

@@ -41,9 +41,7 @@ def person_ids(
     visitors, firsts = np.unique(link_visitor, return_index=True)
     relevant = visitors < len(first_link)
     first_link[visitors[relevant]] = firsts[relevant]
-    return _resolve(
-        visitor_id, customer_id, occurred_at_us, first_link, link_visitor, link_customer, linked_at_us
-    )
+    return _resolve(visitor_id, customer_id, occurred_at_us, first_link, link_visitor, link_customer, linked_at_us)
 
 
 @njit(cache=True, nogil=True)
@@ -104,9 +102,7 @@ def _group(actor: Int64s, lowest: int, actor_count: int) -> tuple[Int64s, Int64s
     for i in range(1, actor_count + 1):
         ends[i] += ends[i - 1]
     rows = np.empty(len(actor), np.int64)
-    for i in range(
-        len(actor)
-    ):  # ends[a] is where actor a begins, and moves to its end while its rows are placed
+    for i in range(len(actor)):  # ends[a] is where actor a begins, and moves to its end while its rows are placed
         place = ends[actor[i] - lowest]
         rows[place] = i
         ends[actor[i] - lowest] = place + 1
@@ -117,9 +113,7 @@ def _group(actor: Int64s, lowest: int, actor_count: int) -> tuple[Int64s, Int64s
 
 
 @njit(cache=True, nogil=True)
-def _order(
-    offsets: Int64s, rows: Int64s, times: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s
-) -> None:
+def _order(offsets: Int64s, rows: Int64s, times: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s) -> None:
     """Sort each actor's rows in place, and `times`, which holds their times, with them.
 
     Merge sort, bottom up; skipped where an actor's rows are in order already, as they mostly are.
@@ -141,9 +135,7 @@ def _order(
                 right = min(left + 2 * width, end)
                 i, j = left, middle
                 for place in range(left, right):
-                    if i < middle and (
-                        j >= right or not _comes_first(j, i, rows, times, seq, stored, step_mask)
-                    ):
+                    if i < middle and (j >= right or not _comes_first(j, i, rows, times, seq, stored, step_mask)):
                         spare_rows[place], spare_times[place] = rows[i], times[i]
                         i += 1
                     else:
@@ -155,7 +147,7 @@ def _order(
 
 
 @njit(cache=True, nogil=True)
-def _comes_first(
+def _comes_first(  # noqa: PLR0911  # one return per rank of the order
     i: int, j: int, rows: Int64s, times: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s
 ) -> bool:
     """Whether rows[i] comes before rows[j]: time, seq, lowest step, highest step (none last), order of storing."""

@@ -41,9 +41,7 @@ def all_sql(conditions: Sequence[Condition]) -> Sql:
 
 def _any_equal(path: str, values: Sequence[Any]) -> Sql:
     parts = [_compare(path, "=", value) for value in values]
-    return f"({' OR '.join(sql for sql, _ in parts) or 'false'})", [
-        item for _, items in parts for item in items
-    ]
+    return f"({' OR '.join(sql for sql, _ in parts) or 'false'})", [item for _, items in parts for item in items]
 
 
 def _compare(path: str, operator: str, value: Any) -> Sql:

@@ -139,9 +139,7 @@ class Mirror:
         _each_batch(postgres, mirror, INSERT_LINKS, lambda batch: batch)
         postgres.execute(EVENTS.format(new=new))
         self._load_names(mirror)
-        copied = _each_batch(
-            postgres, mirror, INSERT_EVENTS, lambda batch: self._with_name_ids(mirror, batch)
-        )
+        copied = _each_batch(postgres, mirror, INSERT_EVENTS, lambda batch: self._with_name_ids(mirror, batch))
         as_of_us = (now - EPOCH) // timedelta(microseconds=1)
         mirror.execute(
             "UPDATE follower SET instance_id = ?, snapshot = ?, as_of_us = ?",
@@ -153,7 +151,7 @@ class Mirror:
     def _what_is_new(self, mirror: duckdb.DuckDBPyConnection, instance_id: str, xmax: int) -> str:
         """The condition on Postgres' rows; everything when the mirror is empty or of another database's past."""
         row = first_row(mirror.execute("SELECT instance_id, snapshot FROM follower"))
-        seen_instance, seen = row if row else (None, None)
+        seen_instance, seen = row or (None, None)
         if seen is None:
             return "TRUE"
         xmin, seen_xmax = (int(part) for part in seen.split(":")[:2])

@@ -66,29 +66,23 @@ class Scan:
     def matches(self, wanted: Sequence[Wanted], end_us: int) -> Matches:
         """Events before end_us that match any of the wanted bits (at most BITS_MAX of them)."""
         names = {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}
-        mask_of_name, extra_sql, parameters = _masks(wanted, names)
+        mask_of_name, conditional_sql, parameters = _masks(wanted, names)
         found = self._fetch(
             f"""
             SELECT coalesce(visitor_id, 0) AS visitor_id, coalesce(customer_id, 0) AS customer_id, occurred_at_us, seq,
-                   stored, name_id, ({extra_sql})::BIGINT AS extra
+                   stored, name_id {conditional_sql}
             FROM event
             WHERE storefront_id = ? AND occurred_at_us < ? AND ({_relevant_sql(wanted, names)})
             """,  # noqa: S608  # made from our own words and numbers; names and values are bound
             [*parameters, self.storefront_id, min(end_us, TIME_MAX_US)],
         )
-        mask = mask_of_name[found["name_id"]] | found["extra"].view(np.uint64)
+        mask = mask_of_name[found.pop("name_id")]
         self.events_read += len(mask)
-        kept = (
-            mask != 0 if parameters else slice(None)
-        )  # only rows that a condition turned down are left over
-        return Matches(
-            visitor_id=found["visitor_id"][kept],
-            customer_id=found["customer_id"][kept],
-            occurred_at_us=found["occurred_at_us"][kept],
-            seq=found["seq"][kept],
-            stored=found["stored"][kept],
-            mask=mask[kept],
-        )
+        if conditional_sql:
+            mask |= found.pop("conditional").view(np.uint64)
+            kept = mask != 0
+            return Matches(**{name: column[kept] for name, column in found.items()}, mask=mask[kept])
+        return Matches(**found, mask=mask)
 
     def links(self) -> Links:
         found = self._fetch(
@@ -111,7 +105,7 @@ class Scan:
 
 
 def _masks(wanted: Sequence[Wanted], names: dict[str, int]) -> tuple[UInt64s, str, list[Any]]:
-    """Per name the bits that need no condition, and SQL (with parameters) for the bits that do."""
+    """Per name the bits that need no condition, and one more column in SQL, with its parameters, for those that do."""
     mask_of_name = np.zeros(max(names.values(), default=-1) + 1, np.uint64)
     terms: list[str] = []
     parameters: list[Any] = []
@@ -129,7 +123,8 @@ def _masks(wanted: Sequence[Wanted], names: dict[str, int]) -> tuple[UInt64s, st
             parameters += values
         if conditional:
             terms.append(f"CASE WHEN {' OR '.join(conditional)} THEN {1 << bit} ELSE 0 END")
-    return mask_of_name, " | ".join(terms) or "0", parameters
+    column = f", ({' | '.join(terms)})::BIGINT AS conditional" if terms else ""
+    return mask_of_name, column, parameters
 
 
 def _relevant_sql(wanted: Sequence[Wanted], names: dict[str, int]) -> str:
@@ -140,9 +135,7 @@ def _relevant_sql(wanted: Sequence[Wanted], names: dict[str, int]) -> str:
             name_id = names.get(alternative.event_name)
             if name_id is not None:
                 starts[name_id] = min(starts.get(name_id, TIME_MAX_US), want.start_us)
-    groups = {
-        start: [name_id for name_id in starts if starts[name_id] == start] for start in set(starts.values())
-    }
+    groups = {start: [name_id for name_id in starts if starts[name_id] == start] for start in set(starts.values())}
     parts = [
         f"(occurred_at_us >= {start} AND name_id IN ({', '.join(map(str, name_ids))}))"
         for start, name_ids in groups.items()
@@ -157,7 +150,8 @@ def open_scan(mirror: Mirror, storefront_id: int) -> Iterator[Scan]:
         cursor.execute("BEGIN")
         try:
             row = first_row(cursor.execute("SELECT as_of_us FROM follower"))
-            assert row is not None and row[0] is not None, "catch_up() comes first"
-            yield Scan(storefront_id, row[0], cursor)
+            as_of_us = row[0] if row else None
+            assert as_of_us is not None, "catch_up() comes first"
+            yield Scan(storefront_id, as_of_us, cursor)
         finally:
             cursor.execute("ROLLBACK")

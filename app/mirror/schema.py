@@ -1,5 +1,6 @@
 """Tables of the mirror file, and opening it."""
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,13 @@ def open_mirror(path: Path, *, memory_bytes: int) -> duckdb.DuckDBPyConnection:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         connection = _connect(path, memory_bytes)
-        if _version(connection) == VERSION:
-            return connection
-        connection.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(connection.close)
+            if _version(connection) == VERSION:
+                stack.pop_all()
+                return connection
     except duckdb.Error as error:
-        if "lock" in str(error).lower():
+        if "could not set lock" in str(error).lower():
             raise MirrorInUse(
                 f"{path} is held by another process: is a second `footfall serve` running on this data directory?"
             ) from error
@@ -92,9 +95,7 @@ def _connect(path: Path, memory_bytes: int) -> duckdb.DuckDBPyConnection:
 
 
 def _version(connection: duckdb.DuckDBPyConnection) -> int | None:
-    row = connection.execute(
-        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'follower'"
-    ).fetchone()
+    row = first_row(connection.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 'follower'"))
     if not row or not row[0]:
         return None
     found = first_row(connection.execute("SELECT version FROM follower"))

@@ -29,9 +29,7 @@ async def run_check(check: Check) -> CheckResult:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             return await check.run()
-    except (
-        Exception
-    ) as error:  # a check reports whatever happens to it; messages of drivers may hold addresses
+    except Exception as error:  # noqa: BLE001  # a check reports whatever happens to it; messages of drivers may hold addresses
         return CheckResult(False, f"failed: {type(error).__name__}")
 
 
@@ -45,9 +43,7 @@ def database_checks(engine: AsyncEngine) -> list[Check]:
         current, newest = await current_revision(engine), newest_revision()
         if current == newest:
             return CheckResult(True, f"at {current}")
-        return CheckResult(
-            False, f"database is at {current}, this version needs {newest}: run `footfall migrate`"
-        )
+        return CheckResult(False, f"database is at {current}, this version needs {newest}: run `footfall migrate`")
 
     return [Check("postgres", postgres), Check("migrations", migrations)]
 

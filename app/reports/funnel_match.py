@@ -8,7 +8,7 @@ import numpy.typing as npt
 from app.domain.funnel import Alternative, FunnelDefinition
 from app.errors import Invalid
 from app.match.actors import group_by_actor, person_ids
-from app.match.sequence import MatchResult, match_in_order
+from app.match.sequence import Bounds, MatchResult, StepBits, match_in_order
 from app.mirror.scan import BITS_MAX, TIME_MAX_US, Matches, Scan, Wanted
 
 
@@ -27,9 +27,7 @@ def match_funnel(definition: FunnelDefinition, scan: Scan) -> MatchResult:
     bits, gate_count = _bits(definition)
     step_count = len(definition.steps)
     end_us = min(definition.end_us + definition.conversion_window_us, TIME_MAX_US - 1)
-    wanted = [
-        Wanted(bit.any_of, definition.start_us if bit.target < step_count else -TIME_MAX_US) for bit in bits
-    ]
+    wanted = [Wanted(bit.any_of, definition.start_us if bit.target < step_count else -TIME_MAX_US) for bit in bits]
     matches = scan.matches(wanted, end_us + 1)
     sequences = group_by_actor(
         _persons(matches, scan),
@@ -39,18 +37,14 @@ def match_funnel(definition: FunnelDefinition, scan: Scan) -> MatchResult:
         matches.mask,
         _step_mask(matches, bits, step_count),
     )
-    return match_in_order(
-        sequences.offsets,
-        sequences.occurred_at_us,
-        sequences.mask,
+    step_bits = StepBits(
         np.array([bit.target for bit in bits], np.int32),
         np.array([bit.gate for bit in bits], np.int32),
         step_count,
         gate_count,
-        definition.start_us,
-        definition.end_us,
-        definition.conversion_window_us,
     )
+    bounds = Bounds(definition.start_us, definition.end_us, definition.conversion_window_us)
+    return match_in_order(sequences, step_bits, bounds)
 
 
 def _persons(matches: Matches, scan: Scan) -> npt.NDArray[np.int64]:
@@ -81,9 +75,7 @@ def _bits(definition: FunnelDefinition) -> tuple[list[Bit], int]:
                 gate = gates.index(after)
             bits.append(Bit(target, gate, tuple(a for a in any_of if a.after == after)))
     if len(bits) > BITS_MAX:
-        raise Invalid(
-            f"The steps and the stages they come after make {len(bits)} conditions; {BITS_MAX} are possible."
-        )
+        raise Invalid(f"The steps and the stages they come after make {len(bits)} conditions; {BITS_MAX} are possible.")
     assert step_count + len(gates) == len(targets)
     return bits, len(gates)
 

@@ -21,6 +21,7 @@ TEXT_MAX = 1_000  # characters of a name or value in a condition
 ALTERNATIVES_MAX = 50
 CONDITIONS_MAX = 20
 VALUES_MAX = 1_000
+NUMBER_MAX = 2**63  # of a whole number in a condition; beyond it numbers are compared as text or as 1.5e300
 CONVERSION_WINDOW_MAX_SECONDS = 10 * 366 * 86_400
 
 Text = Annotated[str, Field(max_length=TEXT_MAX)]
@@ -28,7 +29,7 @@ Name = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
 # Strict, so that true stays a truth value and "1" stays text.
 Value = (
     Annotated[bool, Field(strict=True)]
-    | Annotated[int, Field(strict=True)]
+    | Annotated[int, Field(strict=True, ge=-NUMBER_MAX, le=NUMBER_MAX)]
     | Annotated[float, Field(strict=True, allow_inf_nan=False)]
     | Text
 )

@@ -92,9 +92,7 @@ def _seconds_between(found: MatchResult, earlier: int, later: int) -> Durations 
     if later <= earlier or later < 1:
         return None
     starts = found.chain_start[found.depth > later]
-    return _durations(
-        (found.chain_us[starts + later] - found.chain_us[starts + earlier]) / MICROSECONDS_PER_SECOND
-    )
+    return _durations((found.chain_us[starts + later] - found.chain_us[starts + earlier]) / MICROSECONDS_PER_SECOND)
 
 
 def _durations(seconds: npt.NDArray[np.float64]) -> Durations | None:

@@ -64,9 +64,7 @@ class ReportRunner:
                 "shorten the range or add conditions to the first step."
             )
         finally:
-            if (
-                not task.done()
-            ):  # over the limit, or the client has gone: stop the work and hold the slot until it has
+            if not task.done():  # over the limit, or the client has gone: stop the work and hold the slot until it has
                 if started:
                     started[0].interrupt()
                 await asyncio.wait({task})
@@ -86,5 +84,7 @@ class ReportRunner:
                 started.append(scan)
                 return work(scan)
         except duckdb.OutOfMemoryException as error:
-            detail = "The report needs more memory than it may use; shorten the range or raise FOOTFALL_MIRROR_MEMORY_BYTES."
+            detail = (
+                "The report needs more memory than it may use; shorten the range or raise FOOTFALL_MIRROR_MEMORY_BYTES."
+            )
             raise ReportTooLarge(detail) from error

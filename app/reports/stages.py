@@ -46,9 +46,7 @@ class StagesReport:
     def run(self, params: StagesParams, scan: Scan, storefront: Storefront) -> FunnelResult:
         start_us, end_us = _instant_us(params.from_, storefront), _instant_us(params.to, storefront)
         if end_us <= start_us:
-            raise Invalid(
-                "The range is empty.", errors=[FieldError("`to` must be after `from`", "/query/to")]
-            )
+            raise Invalid("The range is empty.", errors=[FieldError("`to` must be after `from`", "/query/to")])
         definition = FunnelDefinition(
             stage_steps(storefront.stages),
             start_us,

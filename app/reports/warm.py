@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.match.actors import group_by_actor, person_ids
-from app.match.sequence import match_in_order
+from app.match.sequence import Bounds, StepBits, match_in_order
 
 
 def compile_matchers() -> None:
@@ -12,4 +12,4 @@ def compile_matchers() -> None:
     persons = person_ids(one, one, one, one, one, one)
     sequences = group_by_actor(persons, one, seq, one, mask, mask)
     bits = np.zeros(1, np.int32)
-    match_in_order(*sequences, bits, bits - 1, 1, 0, 0, 2, 1)
+    match_in_order(sequences, StepBits(bits, bits - 1, 1, 0), Bounds(0, 2, 1))

@@ -40,9 +40,7 @@ class DatabaseUrl:
                 "FOOTFALL_DATABASE_URL must look like postgresql://user:password@host:5432/db"
             ) from error
         if url.get_backend_name() not in ("postgresql", "postgres"):
-            raise BadDatabaseUrl(
-                f"FOOTFALL_DATABASE_URL must start with postgresql://, not {url.drivername}://"
-            )
+            raise BadDatabaseUrl(f"FOOTFALL_DATABASE_URL must start with postgresql://, not {url.drivername}://")
         return cls(url.set(drivername="postgresql").render_as_string(hide_password=False))
 
 

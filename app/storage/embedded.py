@@ -236,9 +236,7 @@ class EmbeddedPostgres:
 
     def _run(self, program: str, *arguments: str, script: str = "") -> None:
         command = [str(self._bin / program), *arguments]
-        done = subprocess.run(
-            command, check=False, input=script, capture_output=True, text=True, **self._as_account()
-        )
+        done = subprocess.run(command, check=False, input=script, capture_output=True, text=True, **self._as_account())
         if done.returncode != 0:
             raise EmbeddedPostgresError(_failure(f"{program} failed.", done.stderr))
 
@@ -279,9 +277,7 @@ class EmbeddedPostgres:
         command = [str(self._bin / "postgres"), "-D", str(self._cluster), *options]
         log = self._open(self._log.name)
         try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._as_account()
-            )
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._as_account())
         finally:
             os.close(log)
         # Another process may be the one that stops it; its exit status has to be collected here all the same.

@@ -20,9 +20,7 @@ class SavedFunnel(NamedTuple):
 _COLUMNS = (saved_funnel.c.name, saved_funnel.c.definition, saved_funnel.c.updated_at)
 
 
-async def save_funnel(
-    engine: AsyncEngine, storefront_id: int, name: str, definition: Mapping[str, Any]
-) -> bool:
+async def save_funnel(engine: AsyncEngine, storefront_id: int, name: str, definition: Mapping[str, Any]) -> bool:
     """Keep a definition under a name, in place of one that was there. True when the name is new."""
     values = {"definition": definition, "updated_at": func.now()}
     known = select(saved_funnel.c.name).where(
@@ -40,26 +38,20 @@ async def save_funnel(
 
 
 async def load_funnel(engine: AsyncEngine, storefront_id: int, name: str) -> SavedFunnel | None:
-    statement = select(*_COLUMNS).where(
-        saved_funnel.c.storefront_id == storefront_id, saved_funnel.c.name == name
-    )
+    statement = select(*_COLUMNS).where(saved_funnel.c.storefront_id == storefront_id, saved_funnel.c.name == name)
     async with engine.connect() as connection:
         row = (await connection.execute(statement)).first()
     return SavedFunnel(*row) if row else None
 
 
 async def list_funnels(engine: AsyncEngine, storefront_id: int) -> list[SavedFunnel]:
-    statement = (
-        select(*_COLUMNS).where(saved_funnel.c.storefront_id == storefront_id).order_by(saved_funnel.c.name)
-    )
+    statement = select(*_COLUMNS).where(saved_funnel.c.storefront_id == storefront_id).order_by(saved_funnel.c.name)
     async with engine.connect() as connection:
         return [SavedFunnel(*row) for row in await connection.execute(statement)]
 
 
 async def delete_funnel(engine: AsyncEngine, storefront_id: int, name: str) -> bool:
     """True when there was one."""
-    statement = delete(saved_funnel).where(
-        saved_funnel.c.storefront_id == storefront_id, saved_funnel.c.name == name
-    )
+    statement = delete(saved_funnel).where(saved_funnel.c.storefront_id == storefront_id, saved_funnel.c.name == name)
     async with engine.begin() as connection:
         return bool((await connection.execute(statement)).rowcount)

@@ -108,9 +108,7 @@ class Identities:
             _add_bounded(self._known[name], ids)
         _add_bounded(self._links, found.links)
 
-    async def _ids(
-        self, connection: asyncpg.Connection, name: str, wanted: set[Key], found: Found
-    ) -> dict[Key, int]:
+    async def _ids(self, connection: asyncpg.Connection, name: str, wanted: set[Key], found: Found) -> dict[Key, int]:
         known, kind = self._known[name], self._kinds[name]
         ids = {key: known[key] for key in wanted if key in known}
         # Find, add, find again: the last for keys that another writer added since the first.

@@ -27,14 +27,10 @@ async def ensure_months(engine: AsyncEngine, now: datetime) -> None:
         start, end = (month_start(now.year, now.month + offset + extra) for extra in (0, 1))
         name = f"event_{start:%Y_%m}"
         # DDL takes no parameters; name and bounds are made from integers just above.
-        statement = (
-            f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF event FOR VALUES FROM ('{start}') TO ('{end}')"
-        )
+        statement = f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF event FOR VALUES FROM ('{start}') TO ('{end}')"
         try:
             async with engine.begin() as connection:
-                if (
-                    await connection.execute(text("SELECT to_regclass(:name)"), {"name": name})
-                ).scalar() is None:
+                if (await connection.execute(text("SELECT to_regclass(:name)"), {"name": name})).scalar() is None:
                     await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
                     await connection.execute(text(statement))
         except DBAPIError as error:

@@ -5,9 +5,10 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
+from typing import Any
 from zoneinfo import available_timezones
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -41,9 +42,7 @@ async def create_storefront(engine: AsyncEngine, name: str, time_zone: str, curr
         raise Invalid(f"{time_zone!r} is no time zone; use an IANA name such as Europe/Berlin or UTC.")
     if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.isupper()):
         raise Invalid(f"{currency!r} is no currency; use an ISO 4217 code such as EUR.")
-    statement = (
-        storefront.insert().values(name=name, time_zone=time_zone, currency=currency).returning(storefront)
-    )
+    statement = storefront.insert().values(name=name, time_zone=time_zone, currency=currency).returning(storefront)
     try:
         async with engine.begin() as connection:
             row = (await connection.execute(statement)).one()
@@ -67,9 +66,7 @@ async def find_storefront(engine: AsyncEngine, id_or_name: str) -> Storefront:
     for found in await list_storefronts(engine):
         if id_or_name in (str(found.storefront_id), found.name):
             return found
-    raise NotFound(
-        f"There is no storefront {id_or_name!r}; `footfall storefront list` shows those there are."
-    )
+    raise NotFound(f"There is no storefront {id_or_name!r}; `footfall storefront list` shows those there are.")
 
 
 async def create_key(
@@ -94,14 +91,13 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _storefront(row: object) -> Storefront:
-    stored = row._mapping  # type: ignore[attr-defined]  # SQLAlchemy types a row by its columns only
+def _storefront(row: Row[Any]) -> Storefront:
     return Storefront(
-        storefront_id=stored["storefront_id"],
-        name=stored["name"],
-        time_zone=stored["time_zone"],
-        currency=stored["currency"],
-        session_timeout_seconds=stored["session_timeout_seconds"],
+        storefront_id=row.storefront_id,
+        name=row.name,
+        time_zone=row.time_zone,
+        currency=row.currency,
+        session_timeout_seconds=row.session_timeout_seconds,
         stages=DEFAULT_STAGES,
     )
 
@@ -142,17 +138,16 @@ class CachedKeys:
 
 
 async def _read_keys(engine: AsyncEngine) -> dict[bytes, ApiKey]:
-    statement = select(api_key, storefront).join(storefront).where(api_key.c.revoked_at.is_(None))
+    of_key = (api_key.c.key_id, api_key.c.kind, api_key.c.digest, api_key.c.origins)
+    statement = select(storefront, *of_key).join(api_key).where(api_key.c.revoked_at.is_(None))
     async with engine.connect() as connection:
         rows = (await connection.execute(statement)).all()
-    keys = {}
-    for row in rows:
-        stored = row._mapping
-        origins = stored["origins"]
-        keys[bytes(stored["digest"])] = ApiKey(
-            key_id=stored["key_id"],
-            kind=KeyKind(stored["kind"]),
-            origins=None if origins is None else frozenset(origins),
+    return {
+        bytes(row.digest): ApiKey(
+            key_id=row.key_id,
+            kind=KeyKind(row.kind),
+            origins=None if row.origins is None else frozenset(row.origins),
             storefront=_storefront(row),
         )
-    return keys
+        for row in rows
+    }

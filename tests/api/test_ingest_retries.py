@@ -68,9 +68,7 @@ async def test_a_retry_inside_a_bigger_batch(service: Service) -> None:
     assert await service.event_count() == 11
 
 
-async def test_a_retry_after_a_lost_reply_whose_commit_succeeded(
-    settings: Settings, database: DatabaseUrl
-) -> None:
+async def test_a_retry_after_a_lost_reply_whose_commit_succeeded(settings: Settings, database: DatabaseUrl) -> None:
     batch = many(4)
     async with create_ingest_pool(database, connections=2, timeout_seconds=5) as pool:
         sink = LossyReplySink(PostgresSink(pool), losses=1)
@@ -89,9 +87,7 @@ async def test_the_same_id_with_another_body_is_the_same_event(service: Service)
     reply = await service.send(sent("order_completed", event_id=ID, visitor_id="ben", seq=9))
 
     assert reply.json()["duplicates"] == 1
-    assert [row.event_name for row in await service.rows("SELECT event_name FROM event")] == [
-        "product_viewed"
-    ]
+    assert [row.event_name for row in await service.rows("SELECT event_name FROM event")] == ["product_viewed"]
 
 
 async def test_the_same_id_at_another_time_is_another_event(service: Service) -> None:
@@ -171,9 +167,7 @@ async def test_every_form_of_a_body_carries_the_same_event(service: Service) -> 
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-async def test_overlapping_batches_at_once_store_their_union(
-    service: Service, order: tuple[int, int]
-) -> None:
+async def test_overlapping_batches_at_once_store_their_union(service: Service, order: tuple[int, int]) -> None:
     shared = many(30)
     batches = [[*many(5), *shared], [*reversed(shared), *many(5)]]
 

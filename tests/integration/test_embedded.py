@@ -87,9 +87,7 @@ def kill_server(data_dir: Path) -> None:
 def another_process(data_dir: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that uses the server until the block ends."""
     command = [sys.executable, "-c", USE_UNTIL_STDIN_CLOSES, str(data_dir)]
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("postgresql://")
         yield process
@@ -268,9 +266,7 @@ def test_wrong_setting_fails_at_once_with_the_log(data_dir: Path) -> None:
 
 
 @only_root
-def test_root_opens_only_the_search_of_private_directories(
-    empty_dir: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_root_opens_only_the_search_of_private_directories(empty_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     private = empty_dir / "private"
     private.mkdir(parents=True, mode=0o700)
     with EmbeddedPostgres(private / "data") as server:
@@ -323,9 +319,7 @@ def home_of_nobody(nobody: pwd.struct_passwd) -> Iterator[Path]:
 
 
 @only_root
-def test_ordinary_user_runs_it_and_root_may_use_the_same_data(
-    home_of_nobody: Path, nobody: pwd.struct_passwd
-) -> None:
+def test_ordinary_user_runs_it_and_root_may_use_the_same_data(home_of_nobody: Path, nobody: pwd.struct_passwd) -> None:
     data_dir = home_of_nobody / "data"
     for _ in range(2):
         done = run_as_ordinary_user(data_dir, nobody)

@@ -25,9 +25,7 @@ def restored_logging() -> Iterator[None]:
 
 
 def line(message: str = "flush finished", /, **fields: object) -> dict[str, object]:
-    record = logging.makeLogRecord(
-        {"msg": message, "name": "app.ingest", "levelname": "INFO", "created": 0.25}
-    )
+    record = logging.makeLogRecord({"msg": message, "name": "app.ingest", "levelname": "INFO", "created": 0.25})
     vars(record).update(fields)
     text = JsonLines().format(record)
     assert len(text.splitlines()) == 1

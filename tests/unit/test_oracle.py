@@ -19,9 +19,7 @@ VIEWED, ADDED, ORDERED = "product_viewed", "product_added", "order_completed"
 RETENTION = Alternative(ORDERED, after=(Alternative(ORDERED),))
 
 
-def result(
-    definition: FunnelDefinition, events: list[JourneyEvent], as_of_us: int = LONG_AFTER_US
-) -> PersonResult:
+def result(definition: FunnelDefinition, events: list[JourneyEvent], as_of_us: int = LONG_AFTER_US) -> PersonResult:
     """The result of the only person."""
     (only,) = funnel_oracle(definition, events, as_of_us).values()
     return only
@@ -31,9 +29,7 @@ def times(*seconds: float) -> tuple[int, ...]:
     return tuple(at_us(each) for each in seconds)
 
 
-def reached(
-    definition: FunnelDefinition, events: Sequence[JourneyEvent], as_of_us: int = LONG_AFTER_US
-) -> list[int]:
+def reached(definition: FunnelDefinition, events: Sequence[JourneyEvent], as_of_us: int = LONG_AFTER_US) -> list[int]:
     return reached_counts(definition, funnel_oracle(definition, events, as_of_us))
 
 
@@ -135,9 +131,7 @@ def test_of_events_with_the_same_lowest_step_the_one_with_the_lower_highest_step
 
 
 def test_of_events_that_match_no_step_the_first_stored_is_the_first() -> None:
-    definition = funnel(
-        Alternative(VIEWED, after=(Alternative("ad_clicked", after=(Alternative("email_opened"),)),))
-    )
+    definition = funnel(Alternative(VIEWED, after=(Alternative("ad_clicked", after=(Alternative("email_opened"),)),)))
     opened, clicked, viewed = journey("ana", (5, "email_opened"), (5, "ad_clicked"), (6, VIEWED))
     assert result(definition, [opened, clicked, viewed]).depth == 1
     assert reached(definition, [replace(opened, stored=9), clicked, viewed]) == [0]
@@ -189,9 +183,7 @@ def test_the_alternatives_of_an_after_have_conditions_and_an_after_of_their_own(
     small: dict[str, object] = {"value": 100}
     first, second = (0, ORDERED), (1, ORDERED)
     assert reached(definition, journey("ana", first, second, (2, ORDERED, big), (3, "referral_sent"))) == [1]
-    assert reached(definition, journey("ana", first, second, (2, ORDERED, small), (3, "referral_sent"))) == [
-        0
-    ]
+    assert reached(definition, journey("ana", first, second, (2, ORDERED, small), (3, "referral_sent"))) == [0]
     assert reached(definition, journey("ana", first, (2, ORDERED, big), (3, "referral_sent"))) == [0]
 
 
@@ -199,9 +191,7 @@ def test_the_alternatives_of_an_after_have_conditions_and_an_after_of_their_own(
 
 
 def test_the_chain_that_reaches_furthest_is_reported() -> None:
-    events = journey(
-        "ana", (0, VIEWED), (1, ADDED), (2 * HOUR, VIEWED), (2 * HOUR + 1, ADDED), (3 * HOUR, ORDERED)
-    )
+    events = journey("ana", (0, VIEWED), (1, ADDED), (2 * HOUR, VIEWED), (2 * HOUR + 1, ADDED), (3 * HOUR, ORDERED))
     assert result(funnel(VIEWED, ADDED, ORDERED, window=HOUR), events).times_us == times(
         2 * HOUR, 2 * HOUR + 1, 3 * HOUR
     )
@@ -248,9 +238,7 @@ def test_a_person_is_in_progress_until_the_window_has_closed() -> None:
 def test_a_later_entry_keeps_a_person_in_progress_also_one_that_is_not_reported() -> None:
     definition = funnel(VIEWED, ADDED, ORDERED, window=HOUR)
     events = journey("ana", (0, VIEWED), (1, ADDED), (30 * MINUTE, VIEWED))
-    assert result(definition, events, at_us(HOUR + 1)) == PersonResult(
-        "ana", 2, times(0, 1), in_progress=True
-    )
+    assert result(definition, events, at_us(HOUR + 1)) == PersonResult("ana", 2, times(0, 1), in_progress=True)
     assert not result(definition, events, at_us(91 * MINUTE)).in_progress
 
 
@@ -383,9 +371,7 @@ def test_fewer_steps_from_the_end_never_lower_a_count(
 
 @in_any_time
 @given(definitions(), journeys())
-def test_fewer_conditions_never_lower_a_count(
-    definition: FunnelDefinition, events: list[JourneyEvent]
-) -> None:
+def test_fewer_conditions_never_lower_a_count(definition: FunnelDefinition, events: list[JourneyEvent]) -> None:
     events = without_ties(events)
     steps = [
         replace(step, any_of=tuple(replace(each, where=(), after=()) for each in step.any_of))

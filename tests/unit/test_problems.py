@@ -81,9 +81,7 @@ async def test_faults_in_the_body_point_to_their_fields(client: httpx.AsyncClien
 
     assert reply.status_code == 422
     assert reply.json()["type"] == "urn:footfall:problem:invalid"
-    assert reply.json()["errors"] == [
-        {"detail": "Input should be a valid string", "pointer": "/steps/1/event"}
-    ]
+    assert reply.json()["errors"] == [{"detail": "Input should be a valid string", "pointer": "/steps/1/event"}]
 
 
 async def test_a_faulty_parameter_is_named(client: httpx.AsyncClient) -> None:

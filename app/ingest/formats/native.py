@@ -113,9 +113,7 @@ class NativeFormat:
         if query.get("receipts") == "1":
             answer["receipts"] = [
                 {"index": index, "event_id": event_id, "outcome": outcome}
-                for index, (event_id, outcome) in enumerate(
-                    zip(result.event_ids, result.outcomes, strict=True)
-                )
+                for index, (event_id, outcome) in enumerate(zip(result.event_ids, result.outcomes, strict=True))
             ]
         return _status(result, spooled), answer
 
@@ -158,9 +156,7 @@ def _decode_pieces(body: bytes, context: RequestContext) -> Decoded:
             decoded.events.append(_event(_decode_event(piece), context, may_hold_nul=True))
             indexes.append(index)
         except _Refused as refused:
-            decoded.rejections.append(
-                Rejection(index, refused.reason, refused.pointer, refused.detail, piece)
-            )
+            decoded.rejections.append(Rejection(index, refused.reason, refused.pointer, refused.detail, piece))
         except _FAULTS as fault:
             decoded.rejections.append(_rejection(index, fault, piece))
     decoded.indexes = indexes
@@ -174,8 +170,6 @@ def _pieces(body: bytes, context: RequestContext) -> tuple[Sequence[bytes], date
     try:
         if body[:1] == b"[":
             return split_elements(body), None
-        if body[:1] != b"{":
-            raise SplitError("The body must be a JSON object or array; see the README for examples.")
         members = split_members(body)
         if b'"events"' not in members:
             return [body], None
@@ -273,10 +267,7 @@ def _properties(properties: dict[str, Any] | None) -> str:
             "/properties",
             f"The properties take {len(text)} bytes as JSON; send at most {PROPERTIES_MAX_BYTES}.",
         )
-    if (
-        text.count(b"{") + text.count(b"[") > PROPERTIES_MAX_DEPTH
-        and _depth(properties) > PROPERTIES_MAX_DEPTH
-    ):
+    if text.count(b"{") + text.count(b"[") > PROPERTIES_MAX_DEPTH and _depth(properties) > PROPERTIES_MAX_DEPTH:
         raise _Refused(
             RejectReason.TOO_DEEP,
             "/properties",
@@ -357,6 +348,6 @@ def _quotable(text: str) -> str:
 def _json_detail(fault: Exception, piece: bytes) -> str:
     if isinstance(fault, UnicodeDecodeError):
         return "The text is not UTF-8."
-    if re.search(rb"\\u[dD][89abAB]", piece) and "truncated" in str(fault) or "surrogate" in str(fault):
+    if "surrogate" in str(fault) or ("truncated" in str(fault) and re.search(rb"\\u[dD][89abAB]", piece)):
         return "The text holds half of a surrogate pair (\\ud800 to \\udfff); send whole characters."
     return f"{fault}. NaN, Infinity, comments and trailing commas are not JSON."

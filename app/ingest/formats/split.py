@@ -41,6 +41,8 @@ def split_elements(body: bytes) -> list[bytes]:
 
 def split_members(body: bytes) -> dict[bytes, bytes]:
     """The members of `{...}`: key as it stands, quotes included, to value. Raises SplitError."""
+    if body[:1] != b"{":
+        raise SplitError("The body must be a JSON object or array.")
     members = {}
     for piece in split_elements(body):
         match = _MEMBER.fullmatch(piece)

@@ -19,7 +19,5 @@ def check_time(event: Event, arrival: Arrival) -> Fault | None:
         )
         return Fault(RejectReason.FUTURE_TIME, "/client_time", detail)
     if event.occurred_at < EARLIEST or (event.client_time or EARLIEST) < EARLIEST:
-        return Fault(
-            RejectReason.BAD_TIME, "/client_time", "client_time lies before 1970; set the sender's clock."
-        )
+        return Fault(RejectReason.BAD_TIME, "/client_time", "client_time lies before 1970; set the sender's clock.")
     return None

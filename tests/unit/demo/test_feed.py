@@ -31,15 +31,11 @@ class Service:
             return reply
         new = set(ids) - self.stored
         self.stored |= new
-        return httpx.Response(
-            200, json={"received": len(ids), "stored": len(new), "duplicates": len(ids) - len(new)}
-        )
+        return httpx.Response(200, json={"received": len(ids), "stored": len(new), "duplicates": len(ids) - len(new)})
 
     def take(self, events: list[dict[str, object]]) -> FeedResult:
         with httpx.Client(transport=httpx.MockTransport(self), base_url="http://shop.test") as client:
-            return feed_events(
-                client, "server-key", events, on_sent=self.progress.append, pause=self.pauses.append
-            )
+            return feed_events(client, "server-key", events, on_sent=self.progress.append, pause=self.pauses.append)
 
 
 def test_events_go_out_in_bodies_of_at_most_500() -> None:

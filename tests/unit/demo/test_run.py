@@ -164,9 +164,7 @@ def test_a_service_of_another_data_directory_is_not_taken_for_ours(tmp_path: Pat
 
 def test_keys_the_service_does_not_know_are_explained(tmp_path: Path, port: int) -> None:
     start(tmp_path, port, Screen())
-    (tmp_path / "demo.json").write_text(
-        json.dumps(saved_shop(tmp_path) | {"read_key": "of another database"})
-    )
+    (tmp_path / "demo.json").write_text(json.dumps(saved_shop(tmp_path) | {"read_key": "of another database"}))
     screen = Screen()
 
     assert start(tmp_path, port, screen) == 1

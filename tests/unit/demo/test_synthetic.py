@@ -97,9 +97,7 @@ def test_sequence_numbers_of_a_visitor_count_up_with_time(week: list[dict[str, A
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_stages_drop_off_like_a_real_shop_and_none_is_empty(seed: int) -> None:
-    visitors, consideration, decision, purchase, retention, advocacy = reached(
-        list(synthetic_week(end=END, seed=seed))
-    )
+    visitors, consideration, decision, purchase, retention, advocacy = reached(list(synthetic_week(end=END, seed=seed)))
 
     assert visitors == 3000
     assert 0.55 < consideration / visitors < 0.68

@@ -34,15 +34,11 @@ def rendered(*steps: dict[str, Any]) -> list[str]:
 
 
 def test_title_says_that_the_data_is_synthetic() -> None:
-    assert rendered(step("awareness", 1))[0] == (
-        "SYNTHETIC DATA: stage funnel of the demo shop, 12 May to 19 May 2025"
-    )
+    assert rendered(step("awareness", 1))[0] == ("SYNTHETIC DATA: stage funnel of the demo shop, 12 May to 19 May 2025")
 
 
 def test_caption_says_what_was_read_and_when() -> None:
-    assert rendered(step("awareness", 1))[-1] == (
-        "43,197 made-up events read in 0.051 s, as of 2025-05-19T10:00:01Z"
-    )
+    assert rendered(step("awareness", 1))[-1] == ("43,197 made-up events read in 0.051 s, as of 2025-05-19T10:00:01Z")
 
 
 def test_a_stage_is_a_row_with_its_figures() -> None:

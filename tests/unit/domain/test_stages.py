@@ -40,9 +40,7 @@ def test_the_default_stages_are_the_customer_journey() -> None:
 def test_these_events_mean_the_stage_by_themselves(stage_name: str, event_names: list[str]) -> None:
     for event_name in event_names:
         assert means(stage_name, (0, event_name))
-        assert not any(
-            means(stage.name, (0, event_name)) for stage in DEFAULT_STAGES if stage.name != stage_name
-        )
+        assert not any(means(stage.name, (0, event_name)) for stage in DEFAULT_STAGES if stage.name != stage_name)
 
 
 @pytest.mark.parametrize("event_name", ["order_completed", "subscription_renewed", "loyalty_joined"])

@@ -25,9 +25,7 @@ ITEM_TEXTS = (
     "creative_name",
     "creative_slot",
 )
-ITEM = pa.struct(
-    [*((name, pa.string()) for name in ITEM_TEXTS), ("price", pa.float64()), ("quantity", pa.int64())]
-)
+ITEM = pa.struct([*((name, pa.string()) for name in ITEM_TEXTS), ("price", pa.float64()), ("quantity", pa.int64())])
 SCHEMA = pa.schema(
     [
         ("event_timestamp", pa.int64()),
@@ -68,9 +66,7 @@ SCHEMA = pa.schema(
 )
 
 
-def hit(
-    event_name: str | None = "page_view", params: dict[str, Any] | None = None, **columns: Any
-) -> dict[str, Any]:
+def hit(event_name: str | None = "page_view", params: dict[str, Any] | None = None, **columns: Any) -> dict[str, Any]:
     """One row; parameters as plain values."""
     defaults = {"event_timestamp": 1_608_336_001_839_145, "user_pseudo_id": "ana.1", "items": []}
     listed = [{"key": key, "value": _typed(value)} for key, value in (params or {}).items()]

@@ -121,9 +121,7 @@ def test_without_ecommerce_the_parameters_describe_the_order(imported: Any) -> N
 
 
 def test_a_refund_has_the_refunded_value(imported: Any) -> None:
-    event = imported(
-        "refund", ecommerce={"transaction_id": "42", "refund_value": 12.5, "purchase_revenue": 30.0}
-    )
+    event = imported("refund", ecommerce={"transaction_id": "42", "refund_value": 12.5, "purchase_revenue": 30.0})
     assert event["event"] == "order_refunded"
     assert event["properties"] == {"order_id": "42", "value": 12.5}
 
@@ -188,9 +186,7 @@ def test_an_id_is_the_same_in_every_run_and_in_any_company(tmp_path: Path) -> No
 
 def test_the_id_of_a_known_hit_never_changes(tmp_path: Path) -> None:
     """A release that gave other ids would store everything twice that is imported again."""
-    file = write_export(
-        tmp_path / "a.parquet", hit("view_item", {"page_title": "Hat", "value": 12.5}, items=[])
-    )
+    file = write_export(tmp_path / "a.parquet", hit("view_item", {"page_title": "Hat", "value": 12.5}, items=[]))
     assert ids(file) == ["b5c9c950-1c91-802b-8842-bcd139c20539"]
 
 
@@ -227,13 +223,10 @@ def test_identical_rows_are_kept_and_told_apart(tmp_path: Path) -> None:
     assert ids(three, one) == [*ids(three), *ids(one)]
 
 
-def test_rows_keep_their_order_over_files_and_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_keep_their_order_over_files_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.importers.ga4_parquet.BATCH_ROWS", 2)
     rows = [
-        hit("scroll", {"n": n} | {f"extra{i}": i for i in range(n)}, items=[{"item_id": f"{n}"}] * n)
-        for n in range(5)
+        hit("scroll", {"n": n} | {f"extra{i}": i for i in range(n)}, items=[{"item_id": f"{n}"}] * n) for n in range(5)
     ]
     later = write_export(tmp_path / "1.parquet", *rows[3:])
     first = write_export(tmp_path / "2.parquet", *rows[:3])

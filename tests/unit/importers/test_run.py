@@ -53,9 +53,7 @@ def run(console: Console, monkeypatch: pytest.MonkeyPatch, importer: ThreeEvents
     return " ".join(printed.split())
 
 
-def test_the_outcome_names_counts_reasons_and_bad_lines(
-    console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_outcome_names_counts_reasons_and_bad_lines(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = [{"index": 0, "reason": "bad_name", "pointer": "/event", "detail": "No brackets."}]
     answer = httpx.Response(207, json={"received": 2, "stored": 1, "duplicates": 0, "rejected": refused})
     printed = run(console, monkeypatch, ThreeEvents(), answer)
@@ -65,17 +63,13 @@ def test_the_outcome_names_counts_reasons_and_bad_lines(
     assert 'bad_name /event: No brackets. {"event":"[bold]"}' in printed
 
 
-def test_the_outcome_is_printed_when_the_service_refuses(
-    console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_outcome_is_printed_when_the_service_refuses(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportRefused, match="Unknown key"):
         run(console, monkeypatch, ThreeEvents(), httpx.Response(401, json={"detail": "Unknown key."}))
     assert "stored" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_an_interrupted_import_says_that_it_may_run_again(
-    console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_import_says_that_it_may_run_again(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(console, monkeypatch, ThreeEvents(end=KeyboardInterrupt()))
     printed = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]

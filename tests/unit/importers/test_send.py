@@ -113,9 +113,7 @@ def test_a_retry_after_that_is_no_number_is_passed_over() -> None:
 
 def test_giving_up_says_how_many_events_are_in() -> None:
     service, sleep = ScriptedService(stored(1_000), *[httpx.ConnectError("refused")] * 100), FakeSleep()
-    with pytest.raises(
-        ImportGaveUp, match=r"300 s; last: refused\. 1,000 events are in\..*nothing is stored twice"
-    ):
+    with pytest.raises(ImportGaveUp, match=r"300 s; last: refused\. 1,000 events are in\..*nothing is stored twice"):
         send(service, numbered(1_500), sleep)
     assert 200 < sum(sleep.slept) <= 300
 
@@ -176,9 +174,7 @@ def test_an_address_without_http_is_refused() -> None:
 
 def test_progress_is_told_after_every_body() -> None:
     seen: list[int] = []
-    send_events(
-        ScriptedService().client(), numbered(2_001), on_progress=lambda totals: seen.append(totals.received)
-    )
+    send_events(ScriptedService().client(), numbered(2_001), on_progress=lambda totals: seen.append(totals.received))
     assert seen == [1_000, 2_000, 2_001]
 
 

@@ -1,13 +1,14 @@
 """Requests share commits: bounded, fair, and no request suffers for what another one does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from app.domain.outcome import Outcome, SinkUnavailable
-from app.errors import FootfallError, TooMany, Unavailable
+from app.domain.event import Event
+from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable
+from app.errors import TooMany, Unavailable
 from app.ingest.batcher import Batcher, BatcherLimits, Submission
 from app.metrics import Metrics
 from tests.events import stored_event
@@ -72,9 +73,7 @@ async def test_requests_that_wait_share_the_next_commit(open_batcher: OpenBatche
     assert sink.batches == [1, 20]
 
 
-async def test_a_commit_is_bounded_and_no_request_is_split(
-    open_batcher: OpenBatcher, sink: MemorySink
-) -> None:
+async def test_a_commit_is_bounded_and_no_request_is_split(open_batcher: OpenBatcher, sink: MemorySink) -> None:
     async with open_batcher(flush_max_events=10) as batcher:
         sink.gate.clear()
         tasks = await begin(batcher, of_size(1))
@@ -130,9 +129,7 @@ async def test_the_buffer_is_bounded_in_bytes_too(open_batcher: OpenBatcher, sin
             await batcher.submit(submission("b", shop=2, size_bytes=41))
 
 
-async def test_a_storefront_fills_half_of_the_buffer_at_most(
-    open_batcher: OpenBatcher, sink: MemorySink
-) -> None:
+async def test_a_storefront_fills_half_of_the_buffer_at_most(open_batcher: OpenBatcher, sink: MemorySink) -> None:
     async with open_batcher(max_events=10) as batcher:
         sink.gate.clear()
         tasks = await begin(batcher, of_size(5, shop=1))
@@ -151,9 +148,7 @@ async def test_one_request_may_exceed_the_share_when_nothing_waits(open_batcher:
         assert await batcher.submit(of_size(9)) == [STORED] * 9
 
 
-async def test_draining_commits_what_is_held_and_takes_no_more(
-    open_batcher: OpenBatcher, sink: MemorySink
-) -> None:
+async def test_draining_commits_what_is_held_and_takes_no_more(open_batcher: OpenBatcher, sink: MemorySink) -> None:
     async with open_batcher() as batcher:
         sink.gate.clear()
         tasks = await begin(batcher, of_size(3))
@@ -170,9 +165,7 @@ async def test_draining_commits_what_is_held_and_takes_no_more(
         assert [task.result() for task in tasks] == [[STORED] * 3, [STORED] * 4]
 
 
-async def test_what_cannot_be_drained_in_time_is_not_acknowledged(
-    open_batcher: OpenBatcher, sink: MemorySink
-) -> None:
+async def test_what_cannot_be_drained_in_time_is_not_acknowledged(open_batcher: OpenBatcher, sink: MemorySink) -> None:
     async with open_batcher() as batcher:
         sink.gate.clear()
         [waiting] = await begin(batcher, of_size(1))
@@ -231,21 +224,20 @@ async def test_a_failed_commit_is_the_answer_and_not_the_end(
         assert batcher.healthy
 
 
-async def test_a_bug_met_while_storing_one_by_one_ends_no_writer(
-    open_batcher: OpenBatcher, sink: MemorySink
-) -> None:
-    class Broken(MemorySink):
-        async def store(self, events, refused):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-            if refused:
-                raise RuntimeError("a bug")
-            return await super().store(events, refused)
+class SinkThatCannotQuarantine(MemorySink):
+    async def store(self, events: Sequence[Event], refused: Sequence[RefusedEvent]) -> list[Outcome]:
+        if refused:
+            raise RuntimeError("a bug")
+        return await super().store(events, refused)
 
-    broken = Broken()
-    broken.unstorable = {"bad"}
-    batcher = Batcher(broken, BatcherLimits(10, 100, 10, 5), writers=1, metrics=Metrics())
+
+async def test_a_bug_met_while_storing_one_by_one_ends_no_writer() -> None:
+    sink = SinkThatCannotQuarantine()
+    sink.unstorable = {"bad"}
+    batcher = Batcher(sink, BatcherLimits(10, 100, 10, 5), writers=1, metrics=Metrics())
     try:
-        with pytest.raises(FootfallError):
-            async with asyncio.timeout(1):
+        async with asyncio.timeout(1):
+            with pytest.raises(Unavailable):
                 await batcher.submit(submission("bad"))
         assert batcher.healthy
     finally:

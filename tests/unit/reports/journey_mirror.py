@@ -94,9 +94,7 @@ class JourneyMirror:
         with open_scan(self._mirror, self._storefront_id) as scan:
             return [persons(match_funnel(definition, scan)) for definition in definitions]
 
-    def report(
-        self, definition: FunnelDefinition, events: Sequence[JourneyEvent], as_of_us: int
-    ) -> FunnelResult:
+    def report(self, definition: FunnelDefinition, events: Sequence[JourneyEvent], as_of_us: int) -> FunnelResult:
         self._fill(events, visitor_of(events), (), as_of_us)
         with open_scan(self._mirror, self._storefront_id) as scan:
             return shape_funnel(definition, match_funnel(definition, scan), scan)

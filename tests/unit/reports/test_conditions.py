@@ -145,7 +145,7 @@ def disagreements(
     mirror: JourneyMirror, conditions: Sequence[Condition], events: list[JourneyEvent]
 ) -> list[tuple[Condition, object]]:
     """Conditions with the properties about which mirror and oracle disagree."""
-    found = []
+    found: list[tuple[Condition, object]] = []
     definitions = [funnel(Alternative(VIEWED, (condition,)), end=10_000) for condition in conditions]
     matched = mirror.matched_each(definitions, events)
     for definition, results, condition in zip(definitions, matched, conditions, strict=True):
@@ -177,9 +177,7 @@ def test_exists_and_in(mirror: JourneyMirror) -> None:
     assert disagreements(mirror, conditions, events) == []
 
 
-@pytest.mark.parametrize(
-    "op", [Operator.EQUAL, Operator.NOT_EQUAL, Operator.IN, Operator.LESS, Operator.GREATER]
-)
+@pytest.mark.parametrize("op", [Operator.EQUAL, Operator.NOT_EQUAL, Operator.IN, Operator.LESS, Operator.GREATER])
 def test_large_floats_against_numbers(mirror: JourneyMirror, op: Operator) -> None:
     wanted = (*TWO_SPELLINGS, *NUMBERS, 10**16, 10**30)
     conditions = [Condition("property", op, (value,) if op is Operator.IN else value) for value in wanted]
@@ -210,9 +208,7 @@ json_values = st.recursive(
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: not 1e16 <= abs(number) < 1e21)
     | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab/~'\"é😀", max_size=2), inner, max_size=2)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab/~'\"é😀", max_size=2), inner, max_size=2),
     max_leaves=4,
 )
 

@@ -74,7 +74,7 @@ def test_the_report_counts_reached_lost_and_in_progress_as_the_oracle_does(
 
 
 def names_of_persons() -> SearchStrategy[Callable[[JourneyEvent], Identity]]:
-    """Ana is customer 1 and uses visitors 11 and 12; Ben is customer 2 on visitor 21; events name one or both."""
+    """Ana is customer 1 on visitors 11 and 12, Ben is customer 2 on visitor 21; events name one or both."""
     known = {
         "ana": [Identity(11), Identity(12), Identity(None, 1), Identity(11, 1)],
         "ben": [Identity(21), Identity(None, 2)],
@@ -107,9 +107,7 @@ def test_a_funnel_of_fifty_steps_is_followed_to_its_end(mirror: JourneyMirror) -
 
 def test_a_gate_beyond_the_fiftieth_step_still_opens(mirror: JourneyMirror) -> None:
     """Fifty steps and thirteen gates fill a mask to its last bit."""
-    steps = tuple(
-        Alternative(f"page_{n}", after=(Alternative(f"gate_{n}"),) if n < 13 else ()) for n in range(50)
-    )
+    steps = tuple(Alternative(f"page_{n}", after=(Alternative(f"gate_{n}"),) if n < 13 else ()) for n in range(50))
     opened = [(-60.0 + n, f"gate_{n}") for n in range(13)]
     pages = [(float(n), f"page_{n}") for n in range(50)]
     assert reached(mirror, funnel(*steps), journey("ana", *opened, *pages)) == [1] * 50
@@ -211,7 +209,5 @@ def test_fewer_conditions_never_lower_a_count(
 
 def test_events_of_other_names_and_beyond_the_window_are_not_read(mirror: JourneyMirror) -> None:
     definition = funnel(VIEWED, ADDED, start=0, end=HOUR, window=HOUR)
-    events = journey(
-        "ana", (-1, VIEWED), (0, VIEWED), (1, "page_viewed"), (2 * HOUR - 1, ADDED), (2 * HOUR + 1, ADDED)
-    )
+    events = journey("ana", (-1, VIEWED), (0, VIEWED), (1, "page_viewed"), (2 * HOUR - 1, ADDED), (2 * HOUR + 1, ADDED))
     assert mirror.report(definition, events, LONG_AFTER_US).events_read == 2

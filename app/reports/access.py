@@ -1,0 +1,29 @@
+"""Who may ask: the storefront that a request's read key belongs to."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request
+
+from app.bearer import bearer_token
+from app.domain.storefront import KeyDirectory, KeyKind, Storefront
+from app.errors import Forbidden, Unauthenticated, Unavailable
+
+
+def storefront_of_key(keys: KeyDirectory) -> Callable[[Request], Awaitable[Storefront]]:
+    """A FastAPI dependency. Raises 401, 403 or 503 as FootfallError."""
+
+    async def find(request: Request) -> Storefront:
+        secret = bearer_token(request.headers.get("authorization"))
+        if secret is None:
+            raise Unauthenticated("Send a read key as `Authorization: Bearer KEY`; `footfall keys create` makes one.")
+        try:
+            key = await keys.find(secret)
+        except Exception as error:  # whatever the driver raises while Postgres is away
+            raise Unavailable("Keys can't be checked at the moment; try again.", retry_after_seconds=2) from error
+        if key is None:
+            raise Unauthenticated("This key is not known; `footfall keys create STOREFRONT --kind read` makes one.")
+        if key.kind not in (KeyKind.READ, KeyKind.ADMIN):
+            raise Forbidden(f"This is a {key.kind} key; reports take a read key.")
+        return key.storefront
+
+    return find

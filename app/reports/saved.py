@@ -1,0 +1,72 @@
+"""Saved funnels: definitions kept under a name."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.domain.storefront import Storefront
+from app.errors import NotFound
+from app.reports.funnel_params import FunnelParams
+from app.storage.funnels import SavedFunnel, delete_funnel, list_funnels, load_funnel, save_funnel
+
+FunnelName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="letters, digits, _ . -")]
+
+
+class SavedFunnelAnswer(BaseModel):
+    name: str
+    definition: FunnelParams
+    updated_at: datetime
+
+
+def saved_funnels_router(engine: AsyncEngine, reader: Callable[[Request], Awaitable[Storefront]]) -> APIRouter:
+    router = APIRouter(prefix="/funnels")
+
+    @router.put("/{name}", summary="Save a funnel", responses={201: {"description": "The name is new"}})
+    async def put_funnel(
+        name: FunnelName,
+        params: FunnelParams,
+        storefront: Annotated[Storefront, Depends(reader)],
+        response: Response,
+    ) -> SavedFunnelAnswer:
+        params.definition(storefront.stages)  # a stage that does not exist is refused now, not when it is asked for
+        definition = params.model_dump(mode="json", exclude_unset=True)
+        is_new = await save_funnel(engine, storefront.storefront_id, name, definition)
+        response.status_code = 201 if is_new else 200
+        return _shown(await find_saved(engine, storefront, name))
+
+    @router.get("/{name}", summary="A saved funnel's definition")
+    async def get_funnel(name: FunnelName, storefront: Annotated[Storefront, Depends(reader)]) -> SavedFunnelAnswer:
+        return _shown(await find_saved(engine, storefront, name))
+
+    @router.get("", summary="All saved funnels")
+    async def get_funnels(storefront: Annotated[Storefront, Depends(reader)]) -> list[SavedFunnelAnswer]:
+        return [_shown(found) for found in await list_funnels(engine, storefront.storefront_id)]
+
+    @router.delete("/{name}", summary="Delete a saved funnel", status_code=204)
+    async def remove_funnel(name: FunnelName, storefront: Annotated[Storefront, Depends(reader)]) -> None:
+        if not await delete_funnel(engine, storefront.storefront_id, name):
+            raise _not_found(name)
+
+    return router
+
+
+async def find_saved(engine: AsyncEngine, storefront: Storefront, name: str) -> SavedFunnel:
+    """Raises NotFound."""
+    found = await load_funnel(engine, storefront.storefront_id, name)
+    if found is None:
+        raise _not_found(name)
+    return found
+
+
+def _not_found(name: str) -> NotFound:
+    return NotFound(f"There is no funnel named {name}; GET /v1/funnels lists those there are.")
+
+
+def _shown(found: SavedFunnel) -> SavedFunnelAnswer:
+    return SavedFunnelAnswer(
+        name=found.name, definition=FunnelParams.model_validate(found.definition), updated_at=found.updated_at
+    )

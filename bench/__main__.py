@@ -1,0 +1,88 @@
+"""`make bench`: ingestion and a funnel, measured through HTTP on this machine, with a peer beside each."""
+
+import subprocess
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.storage.embedded import bin_path
+from bench.funnel import FunnelFigures, measure_funnel
+from bench.ingest import IngestFigures, bytes_per_event, copy_by_psql, measure_ingest
+from bench.machine import describe_machine
+from bench.service import Service, running_service
+
+# First marks on 2 cores shared by client, service and Postgres.
+MARKS = {1: 5_000, 50: 40_000}
+FUNNEL_MARK_SECONDS = 0.25
+CATCH_UP_MARK_SECONDS = 0.1
+REPORT_TIMEOUT_SECONDS = 600  # building the mirror of millions of events is part of the first report
+
+
+def main(
+    events: Annotated[int, typer.Option(help="Events of the funnel.")] = 8_000_000,
+    visitors: Annotated[int, typer.Option(help="Visitors of the funnel.")] = 1_000_000,
+) -> None:
+    """Takes about six minutes with the default numbers."""
+    console = Console()
+    with running_service() as service:
+        _print_machine(console, service)
+        with console.status("Ingestion, one event a request"):
+            single = measure_ingest(service, 1)
+        with console.status("Ingestion, 50 events a request"):
+            batched = measure_ingest(service, 50)
+        with console.status("The same rows, copied by psql"):
+            size, rows_per_second = bytes_per_event(service), copy_by_psql(service)
+    _print_ingest(console, [single, batched], rows_per_second, size)
+    with (
+        running_service(report_timeout_seconds=REPORT_TIMEOUT_SECONDS) as service,
+        console.status(f"Funnel over {events:,} events (storing them takes minutes)"),
+    ):
+        figures = measure_funnel(service, event_count=events, visitor_count=visitors)
+    _print_funnel(console, figures)
+
+
+def _print_machine(console: Console, service: Service) -> None:
+    psql = [str(bin_path(18) / "psql"), "-qAt", service.database_url, "-c", "SHOW server_version"]
+    version = subprocess.check_output(psql, text=True).strip()  # our own database
+    table = Table(title="Machine", show_header=False)
+    for name, value in describe_machine(postgres_version=version).items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _print_ingest(console: Console, figures: list[IngestFigures], psql_rows: float, size: float) -> None:
+    table = Table(
+        "events a request", "events/s", "mark", "of psql's COPY", "requests", "p50 ms", "p99 ms",
+        title="Ingestion: acknowledged after the commit, client and Postgres on the same cores",
+    )  # fmt: skip
+    for figure in figures:
+        load = figure.load
+        table.add_row(
+            str(figure.events_per_request),
+            f"{figure.events_per_second:,.0f}",
+            f"{MARKS[figure.events_per_request]:,}",
+            f"{figure.events_per_second / psql_rows:.0%}",
+            f"{load.request_count:,}",
+            f"{load.p50_seconds * 1000:.1f}",
+            f"{load.p99_seconds * 1000:.1f}",
+        )
+    console.print(table)
+    console.print(f"psql copies the same rows at {psql_rows:,.0f}/s. An event takes {size:.0f} bytes in Postgres.")
+
+
+def _print_funnel(console: Console, figures: FunnelFigures) -> None:
+    table = Table("what", "seconds", "mark", title=f"4-step funnel over {figures.event_count:,} events")
+    table.add_row("report through HTTP, median", f"{figures.report_seconds:.3f}", f"{FUNNEL_MARK_SECONDS}")
+    table.add_row("report through HTTP, slowest", f"{figures.report_seconds_worst:.3f}", "")
+    table.add_row("catching up with 1,000 new events", f"{figures.catch_up_seconds:.3f}", f"{CATCH_UP_MARK_SECONDS}")
+    table.add_row("building the mirror, first report included", f"{figures.mirror_build_seconds:.1f}", "")
+    table.add_row("plain SQL in Postgres (first entries only)", f"{figures.sql_seconds:.3f}", "")
+    console.print(table)
+    ratio = figures.report_seconds / figures.sql_seconds
+    console.print(f"The report takes {ratio:.2f} of the SQL's time. Reached: {figures.reached}.")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,64 @@
+"""Rows in and rows out for tests of the mirror: writes to Postgres in transactions held by hand, reads what is copied."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adbc_driver_postgresql import dbapi as adbc
+
+from app.mirror.follow import Mirror
+from app.storage.database import DatabaseUrl
+
+MEMORY_BYTES = 256 * 1024**2
+INSERT_EVENT = """
+    INSERT INTO event (storefront_id, event_id, client_time, occurred_at, received_at, visitor_id, position, seq,
+                       trust, event_name, properties)
+    VALUES (1, gen_random_uuid(), '2025-03-01Z', '2025-03-01Z', now(), {visitor_id}, 0, 0, 1, '{event_name}', '{{}}')
+"""
+
+
+@contextmanager
+def transaction(database: DatabaseUrl) -> Iterator[Any]:
+    """A connection with a transaction of its own; commit or roll it back by hand."""
+    with adbc.connect(database.libpq) as connection:
+        yield connection
+
+
+def add(connection: Any, *visitor_ids: int, event_name: str = "product_viewed") -> None:
+    """One event per visitor, not committed yet."""
+    for visitor_id in visitor_ids:
+        execute(connection, INSERT_EVENT.format(visitor_id=visitor_id, event_name=event_name))
+
+
+def store(database: DatabaseUrl, *visitor_ids: int, event_name: str = "product_viewed") -> None:
+    """One event per visitor, in one commit."""
+    with transaction(database) as connection:
+        add(connection, *visitor_ids, event_name=event_name)
+        connection.commit()
+
+
+def execute(connection: Any, statement: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+@contextmanager
+def mirror_at(path: Path, database: DatabaseUrl) -> Iterator[Mirror]:
+    mirror = Mirror(path, database.libpq, memory_bytes=MEMORY_BYTES)
+    mirror.open()
+    try:
+        yield mirror
+    finally:
+        mirror.close()
+
+
+def read(mirror: Mirror, query: str) -> list[tuple[Any, ...]]:
+    with mirror.cursor() as cursor:
+        return list(cursor.execute(query).fetchall())
+
+
+def visitors(mirror: Mirror) -> list[int]:
+    """Whose events the mirror holds, each as often as there are events."""
+    return [visitor_id for (visitor_id,) in read(mirror, "SELECT visitor_id FROM event ORDER BY ALL")]

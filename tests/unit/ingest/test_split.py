@@ -1,0 +1,43 @@
+"""A body falls apart into the bytes of its events, whatever is in them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.ingest.formats.split import SplitError, split_elements, split_members
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.lists(JSON), st.sampled_from([None, 2]))
+def test_elements_are_what_a_json_parser_finds(elements: list[object], indent: int | None) -> None:
+    body = json.dumps(elements, indent=indent).encode()
+
+    assert [json.loads(piece) for piece in split_elements(body)] == elements
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_members_are_what_a_json_parser_finds(members: dict[str, object]) -> None:
+    found = split_members(json.dumps(members).encode())
+
+    assert {json.loads(name): json.loads(value) for name, value in found.items()} == members
+
+
+def test_a_faulty_element_is_cut_out_as_it_stands() -> None:
+    assert split_elements(b'[1, {"a": nan,}, "]" ,[{},[]]]') == [b"1", b'{"a": nan,}', b'"]"', b"[{},[]]"]
+
+
+def test_quotes_inside_text_end_nothing() -> None:
+    assert split_elements(rb'["a\"],[", "\\"]') == [rb'"a\"],["', rb'"\\"']
+
+
+@pytest.mark.parametrize("body", [b"[", b"[1", b"[1]]", b"[1] x", b"", b"[[1]"])
+def test_brackets_that_do_not_match_are_an_error(body: bytes) -> None:
+    with pytest.raises(SplitError):
+        split_elements(body)
