@@ -1,6 +1,7 @@
 """Runs the application under uvicorn."""
 
 import os
+import signal
 
 import uvicorn
 
@@ -17,6 +18,9 @@ def run_server(settings: Settings, url: DatabaseUrl) -> None:
     configure_logging(settings.log_level)
     # Compiled matchers are cached beside the data, as the code's own folder may be read-only.
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data_dir / "numba"))
+    # Once it has stopped, uvicorn raises the signal that stopped it again; a stop that was asked for is no failure.
+    for stop_signal in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop_signal, lambda *_: None)
     from app.main import create_app  # after the cache's place is set: numba reads it when it is imported
 
     uvicorn.run(

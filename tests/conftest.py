@@ -1,6 +1,7 @@
 """Databases, clock and a running service for all tests. Nothing here reads the settings of the shell."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -53,15 +54,17 @@ def new_database(server: DatabaseUrl, template: str = "template0") -> Iterator[D
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseUrl]:
-    """A Postgres server; all test processes share one."""
+def postgres() -> Iterator[DatabaseUrl]:
+    """A Postgres server, one per test process."""
     if EXTERNAL_URL:
         yield DatabaseUrl.parse(EXTERNAL_URL)
         return
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    with EmbeddedPostgres(shared / "shared_postgres", settings=UNSAFE_AND_FAST) as server:
+    # Not below pytest's own folder: the next run of pytest closes that to all other users, and as root we run
+    # Postgres as one of those.
+    with (
+        tempfile.TemporaryDirectory(prefix="footfall-tests-") as folder,
+        EmbeddedPostgres(Path(folder), settings=UNSAFE_AND_FAST) as server,
+    ):
         yield DatabaseUrl.parse(server.url)
 
 

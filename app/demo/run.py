@@ -22,6 +22,8 @@ from app.demo.synthetic import synthetic_week
 from app.demo.table import stage_table
 
 WEEK = timedelta(days=7)
+# Shorter than the default, so that a week that ends now has people who are lost and not just under way.
+WINDOW = timedelta(days=1)
 REQUEST_TIMEOUT_SECONDS = 120.0  # the first report may have to copy and compile
 NORMAL_EXIT_CODES = (0, -signal.SIGTERM)
 
@@ -85,7 +87,11 @@ def _show(shop: DemoShop, data_dir: Path, client: httpx.Client, console: Console
     start = shop.end - WEEK
     answer = client.get(
         "/v1/reports/stages",
-        params={"from": start.isoformat(), "to": shop.end.isoformat()},
+        params={
+            "from": start.isoformat(),
+            "to": shop.end.isoformat(),
+            "conversion_window_seconds": int(WINDOW.total_seconds()),
+        },
         headers={"Authorization": f"Bearer {shop.read_key}"},
     )
     if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
@@ -116,17 +122,21 @@ class _RateColumn(ProgressColumn):
 
 def _print_addresses(shop: DemoShop, data_dir: Path, url: str, console: Console) -> None:
     event = json.dumps({"event": "page_viewed", "visitor_id": "me", "url": "https://shop.example/"})
-    key, media_type = f"Authorization: Bearer {shop.write_key}", "Content-Type: application/json"
-    command = ("curl", f"{url}/v1/events", "-H", key, "-H", media_type, "-d", event)
+    media_type = "Content-Type: application/json"
+    send = ("curl", f"{url}/v1/events", "-H", f"Authorization: Bearer {shop.write_key}", "-H", media_type, "-d", event)
+    days = f"from={shop.end - timedelta(days=1):%Y-%m-%d}&to={shop.end + WEEK:%Y-%m-%d}"
+    ask = ("curl", f"{url}/v1/reports/stages?{days}", "-H", f"Authorization: Bearer {shop.read_key}")
     lines = (
         "",
-        f"Pages      {url}/",
-        f"API        {url}/docs",
+        f"API        {url}/openapi.json",
         f"Metrics    {url}/metrics",
         f"Keys       {shop_path(data_dir)}",
         "",
         "Send an event of your own:",
-        shlex.join(command),
+        shlex.join(send),
+        "",
+        "See it in the stage funnel of the last days:",
+        shlex.join(ask),
         "",
     )
     for line in lines:

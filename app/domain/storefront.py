@@ -40,3 +40,7 @@ class KeyDirectory(Protocol):
     async def find(self, secret: str) -> ApiKey | None:
         """The key with this text; None for a text that is no key, or no longer one."""
         ...
+
+    def forget(self) -> None:
+        """What is set up has changed: look again at the next use."""
+        ...

@@ -19,6 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from app.errors import FootfallError
 from app.mirror.schema import clear, first_row, open_mirror
 
 logger = logging.getLogger(__name__)
@@ -28,10 +29,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 POSITION_BITS = 20
 
 # Purpose: one consistent look. The clock is read before the snapshot is taken, so that everything stored before
-# as_of is in. Returns the database's name for itself, the snapshot, the time.
+# as_of is in. Returns the database's name for itself, the snapshot, the time, and whether there are events of
+# transactions that have not been yet: a dump restored into another cluster leaves such, and what is new can't be told.
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 LOOK = """
-    SELECT instance_id::text, pg_current_snapshot()::text, pg_snapshot_xmax(pg_current_snapshot())::text, now()
+    SELECT instance_id::text, pg_current_snapshot()::text, pg_snapshot_xmax(pg_current_snapshot())::text, now(),
+           EXISTS (SELECT FROM event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())) AS from_the_future
     FROM instance
 """
 # Purpose: rows visible in this transaction's snapshot. {new} limits them to those that {seen} had not.
@@ -52,6 +55,13 @@ INSERT_EVENTS = """
 INSERT_LINKS = """
     INSERT OR REPLACE INTO visitor_link SELECT visitor_id, customer_id, storefront_id, epoch_us(linked_at) FROM incoming
 """
+
+
+class RestoredDump(FootfallError):
+    """The database was restored from a dump and needs one repair"""
+
+    status = 503
+    type_slug = "restored-dump"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,11 @@ class Mirror:
 
     def _copy_new(self, postgres: Any, mirror: duckdb.DuckDBPyConnection) -> Progress:
         postgres.execute(LOOK)
-        instance_id, snapshot, xmax, now = postgres.fetchone()
+        instance_id, snapshot, xmax, now, from_the_future = postgres.fetchone()
+        if from_the_future:
+            raise RestoredDump(
+                "The events' transaction numbers are of another cluster; `footfall doctor` says what to do."
+            )
         new = self._what_is_new(mirror, instance_id, int(xmax))
         postgres.execute(LINKS.format(new=new))
         _each_batch(postgres, mirror, INSERT_LINKS, lambda batch: batch)

@@ -1,4 +1,4 @@
-"""Who may ask: the storefront that a request's read key belongs to."""
+"""Who may ask: the storefront that a request's key belongs to."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,22 +8,28 @@ from app.bearer import bearer_token
 from app.domain.storefront import KeyDirectory, KeyKind, Storefront
 from app.errors import Forbidden, Unauthenticated, Unavailable
 
+StorefrontOfKey = Callable[[Request], Awaitable[Storefront]]
 
-def storefront_of_key(keys: KeyDirectory) -> Callable[[Request], Awaitable[Storefront]]:
-    """A FastAPI dependency. Raises 401, 403 or 503 as FootfallError."""
+
+def storefront_of_key(keys: KeyDirectory, *kinds: KeyKind, task: str) -> StorefrontOfKey:
+    """A FastAPI dependency; keys of these kinds may do the task. Raises 401, 403 or 503 as FootfallError."""
 
     async def find(request: Request) -> Storefront:
         secret = bearer_token(request.headers.get("authorization"))
         if secret is None:
-            raise Unauthenticated("Send a read key as `Authorization: Bearer KEY`; `footfall keys create` makes one.")
+            raise Unauthenticated(
+                f"Send a key of kind {kinds[0]} as `Authorization: Bearer KEY`; `footfall keys create` makes one."
+            )
         try:
             key = await keys.find(secret)
         except Exception as error:  # whatever the driver raises while Postgres is away
             raise Unavailable("Keys can't be checked at the moment; try again.", retry_after_seconds=2) from error
         if key is None:
-            raise Unauthenticated("This key is not known; `footfall keys create STOREFRONT --kind read` makes one.")
-        if key.kind not in (KeyKind.READ, KeyKind.ADMIN):
-            raise Forbidden(f"This is a {key.kind} key; reports take a read key.")
+            raise Unauthenticated(
+                f"This key is not known; `footfall keys create STOREFRONT --kind {kinds[0]}` makes one."
+            )
+        if key.kind not in kinds:
+            raise Forbidden(f"This is a {key.kind} key; {task} takes a key of kind {kinds[0]}.")
         return key.storefront
 
     return find

@@ -21,7 +21,7 @@ TEXT_MAX = 1_000  # characters of a name or value in a condition
 ALTERNATIVES_MAX = 50
 CONDITIONS_MAX = 20
 VALUES_MAX = 1_000
-NUMBER_MAX = 2**63  # of a whole number in a condition; beyond it numbers are compared as text or as 1.5e300
+NUMBER_MAX = 2**63  # of a whole number in a condition; they are compared as doubles, exact only up to 2^53
 CONVERSION_WINDOW_MAX_SECONDS = 10 * 366 * 86_400
 
 Text = Annotated[str, Field(max_length=TEXT_MAX)]
@@ -35,11 +35,13 @@ Value = (
 )
 
 
-class _Model(BaseModel):
+class Params(BaseModel):
+    """Unknown members are refused: a misspelled one must not change a number in silence."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class RangeParams(_Model):
+class RangeParams(Params):
     """Half-open: start <= t < end."""
 
     start: AwareDatetime
@@ -52,7 +54,7 @@ class RangeParams(_Model):
         return self
 
 
-class ConditionParams(_Model):
+class ConditionParams(Params):
     property: Name
     op: Operator
     value: Value | Annotated[list[Value], Field(max_length=VALUES_MAX)] | None = None
@@ -75,7 +77,7 @@ class ConditionParams(_Model):
         return Condition(self.property, self.op, value)
 
 
-class AlternativeParams(_Model):
+class AlternativeParams(Params):
     """An event by its name, or all events that mean a stage; then conditions, which must all hold."""
 
     event: Name | None = None
@@ -89,7 +91,7 @@ class AlternativeParams(_Model):
         return self
 
 
-class StepParams(_Model):
+class StepParams(Params):
     any_of: Annotated[list[AlternativeParams], Field(min_length=1, max_length=ALTERNATIVES_MAX)]
     label: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
@@ -97,7 +99,7 @@ class StepParams(_Model):
         return " or ".join(alternative.event or alternative.stage or "" for alternative in self.any_of)
 
 
-class FunnelParams(_Model):
+class FunnelParams(Params):
     """A funnel and the time in which people enter it."""
 
     range: RangeParams

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.domain.storefront import KeyDirectory, Storefront
+from app.domain.storefront import KeyDirectory, KeyKind, Storefront
 from app.reports.access import storefront_of_key
 from app.reports.base import Report
 from app.reports.funnel import FUNNEL
@@ -16,6 +16,7 @@ from app.reports.funnel_params import FunnelParams
 from app.reports.funnel_result import FunnelResult
 from app.reports.runner import ReportRunner
 from app.reports.saved import FunnelName, find_saved, saved_funnels_router
+from app.reports.stage_rules import stage_rules_router
 from app.reports.stages import STAGES, StagesParams
 
 
@@ -30,9 +31,11 @@ class ReportParts:
 
 def reports_router(parts: ReportParts) -> APIRouter:
     """All routes that need a read key."""
-    reader = storefront_of_key(parts.keys)
+    reader = storefront_of_key(parts.keys, KeyKind.READ, KeyKind.ADMIN, task="asking for reports")
+    admin = storefront_of_key(parts.keys, KeyKind.ADMIN, task="changing the set-up")
     router = APIRouter(prefix="/v1", tags=["reports"])
     router.include_router(saved_funnels_router(parts.engine, reader))
+    router.include_router(stage_rules_router(parts.engine, parts.keys, reader, admin))
 
     async def answer(report: Report, params: BaseModel, storefront: Storefront) -> Any:
         started = time.perf_counter()

@@ -73,6 +73,8 @@ class ReportRunner:
     def _work(self, storefront_id: int, work: Callable[[Scan], T], started: list[Scan]) -> T:
         try:
             self._mirror.catch_up()
+        except FootfallError:
+            raise
         except Exception as error:  # whatever the drivers raise when Postgres is away
             logger.warning("mirror can't catch up", extra={"action": "mirror_behind", "error": str(error)})
             raise Unavailable(

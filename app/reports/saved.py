@@ -1,15 +1,15 @@
 """Saved funnels: definitions kept under a name."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.storefront import Storefront
 from app.errors import NotFound
+from app.reports.access import StorefrontOfKey
 from app.reports.funnel_params import FunnelParams
 from app.storage.funnels import SavedFunnel, delete_funnel, list_funnels, load_funnel, save_funnel
 
@@ -22,7 +22,7 @@ class SavedFunnelAnswer(BaseModel):
     updated_at: datetime
 
 
-def saved_funnels_router(engine: AsyncEngine, reader: Callable[[Request], Awaitable[Storefront]]) -> APIRouter:
+def saved_funnels_router(engine: AsyncEngine, reader: StorefrontOfKey) -> APIRouter:
     router = APIRouter(prefix="/funnels")
 
     @router.put("/{name}", summary="Save a funnel", responses={201: {"description": "The name is new"}})

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -12,7 +12,8 @@ from sqlalchemy import Row, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.domain.stages import DEFAULT_STAGES
+from app.domain.funnel import Condition, Operator
+from app.domain.stages import DEFAULT_STAGES, Stage, StageRule
 from app.domain.storefront import ApiKey, KeyKind, Storefront
 from app.errors import FootfallError, Invalid, NotFound
 from app.storage.tables import api_key, storefront
@@ -51,6 +52,13 @@ async def create_storefront(engine: AsyncEngine, name: str, time_zone: str, curr
             f"There is a storefront named {name!r} already; `footfall storefront list` shows it."
         ) from error
     return _storefront(row)
+
+
+async def save_stages(engine: AsyncEngine, storefront_id: int, stages: Sequence[Mapping[str, Any]] | None) -> None:
+    """Replace a storefront's stages, checked JSON as `_stage` reads it; None: back to the default list."""
+    statement = storefront.update().where(storefront.c.storefront_id == storefront_id).values(stages=stages)
+    async with engine.begin() as connection:
+        await connection.execute(statement)
 
 
 async def list_storefronts(engine: AsyncEngine) -> list[Storefront]:
@@ -98,8 +106,21 @@ def _storefront(row: Row[Any]) -> Storefront:
         time_zone=row.time_zone,
         currency=row.currency,
         session_timeout_seconds=row.session_timeout_seconds,
-        stages=DEFAULT_STAGES,
+        stages=DEFAULT_STAGES if row.stages is None else tuple(map(_stage, row.stages)),
     )
+
+
+def _stage(stored: Mapping[str, Any]) -> Stage:
+    rules = (
+        StageRule(rule["event"], tuple(map(_condition, rule.get("where", ()))), rule.get("after"))
+        for rule in stored["rules"]
+    )
+    return Stage(stored["name"], tuple(rules))
+
+
+def _condition(stored: Mapping[str, Any]) -> Condition:
+    value = stored.get("value")
+    return Condition(stored["property"], Operator(stored["op"]), tuple(value) if isinstance(value, list) else value)
 
 
 class CachedKeys:
@@ -113,6 +134,10 @@ class CachedKeys:
         self._keys: dict[bytes, ApiKey] = {}
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
+
+    def forget(self) -> None:
+        """What is set up has changed: look again at the next use."""
+        self._read_at = float("-inf")
 
     async def find(self, secret: str) -> ApiKey | None:
         digest = _digest(secret)

@@ -63,7 +63,7 @@ storefront = Table(
     Column("currency", Text, nullable=False),
     Column("session_timeout_seconds", Integer, nullable=False, server_default=text("1800")),
     # The ordered stages with their rules; NULL means the default list.
-    Column("stages", JSONB, nullable=True),
+    Column("stages", JSONB(none_as_null=True), nullable=True),
     _now(),
 )
 

@@ -1,4 +1,4 @@
-"""Rows in and rows out for tests of the mirror: writes to Postgres in transactions held by hand, reads what is copied."""
+"""Rows in and out for tests of the mirror: transactions on Postgres held by hand, and what the mirror holds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -92,7 +92,7 @@ def batches(events: Sequence[dict[str, Any]], again: Sequence[int], cuts: Sequen
     """The events in their order, some sent a second time at the end of everything, cut into requests."""
     everything = [*events, *(events[place % len(events)] for place in again if events)]
     bounds = [0, *sorted(cut % (len(everything) + 1) for cut in cuts), len(everything)]
-    return [everything[a:b] for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+    return [everything[a:b] for a, b in pairwise(bounds) if a < b]
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,8 @@ def test_a_link_that_changes_is_seen_again(mirror: Mirror, database: DatabaseUrl
     with transaction(database) as connection:
         execute(
             connection,
-            "INSERT INTO visitor_link (visitor_id, customer_id, storefront_id, linked_at) VALUES (7, 3, 1, '2025-03-02Z')",
+            "INSERT INTO visitor_link (visitor_id, customer_id, storefront_id, linked_at) "
+            "VALUES (7, 3, 1, '2025-03-02Z')",
         )
         connection.commit()
         mirror.catch_up()
@@ -163,7 +165,7 @@ def test_as_of_lies_before_everything_that_is_not_in(mirror: Mirror, database: D
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(store_on)
-        looks = []
+        looks: list[tuple[int, set[int]]] = []
         deadline = time.monotonic() + 30
         while len(looks) < 30 and time.monotonic() < deadline:
             looks.append((mirror.catch_up().as_of_us, set(visitors(mirror))))
@@ -173,9 +175,7 @@ def test_as_of_lies_before_everything_that_is_not_in(mirror: Mirror, database: D
         committed = execute(connection, "SELECT visitor_id, received_at FROM event ORDER BY visitor_id")
     for as_of_us, seen in looks:
         # A commit follows its now() at once, and the writer's next now() follows the commit.
-        surely_in = [
-            v for (v, _), (_, after) in zip(committed, committed[1:], strict=False) if after <= from_us(as_of_us)
-        ]
+        surely_in = [v for (v, _), (_, after) in pairwise(committed) if after <= from_us(as_of_us)]
         assert seen.issuperset(surely_in)
     assert [as_of for as_of, _ in looks] == sorted(as_of for as_of, _ in looks)
 
@@ -199,7 +199,7 @@ def test_after_its_connection_was_cut_the_follower_goes_on_where_it_was(mirror: 
         """
         assert execute(connection, cut) == [(True,)]
     store(database, 2)
-    with pytest.raises(Exception, match="terminating connection|closed|server"):
+    with pytest.raises(Exception, match="server"):
         mirror.catch_up()
     assert mirror.catch_up().event_count == 2
     assert visitors(mirror) == [1, 2]

@@ -1,4 +1,4 @@
-"""The mirror's file is disposable: lost, damaged, foreign or old, it is built anew from Postgres; only one process uses it."""
+"""The mirror's file is disposable: lost, damaged, foreign or old, it is built anew from Postgres."""
 
 import shutil
 import subprocess

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import make_url
 
 from app.config import Settings
@@ -101,7 +100,7 @@ async def test_while_postgres_is_away_reports_say_so_and_when_it_is_back_they_wo
 ) -> None:
     await service.send(viewed("ana"))
     assert reached(await service.funnel(FUNNEL)) == [1, 0]
-    name = make_url(database.libpq).database
+    name = str(make_url(database.libpq).database)
     run_sql(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     try:
         run_sql(postgres, CUT_ALL.format(name=name))
@@ -170,7 +169,9 @@ def fill(database: DatabaseUrl, storefront_id: int, visitors: int) -> None:
                                seq, trust, event_name, properties)
             SELECT {storefront_id}, gen_random_uuid(), at, at, now(), n, n, 0, 1, 'product_viewed',
                    json_build_object('session', gen_random_uuid())
-            FROM (SELECT n, '2026-03-01Z'::timestamptz + n * interval '1 ms' AS at FROM generate_series(1, {visitors}) AS n)
+            FROM (
+                SELECT n, '2026-03-01Z'::timestamptz + n * interval '1 ms' AS at FROM generate_series(1, {visitors}) AS n
+            )
             """,
         )
         connection.commit()

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.match.sequence import MatchResult, match_in_order
+from app.match.actors import Sequences
+from app.match.sequence import Bounds, MatchResult, StepBits, match_in_order
 
 A, B, C = 1, 2, 4  # masks of an event that matches the first, second, third step
 
@@ -25,9 +26,9 @@ def matched(
     bit_target = np.array(targets or range(steps), np.int32)
     bit_gate = np.array(gates or [-1] * len(bit_target), np.int32)
     gate_count = int(bit_gate.max()) + 1
-    return match_in_order(
-        offsets, at, mask.astype(np.uint64), bit_target, bit_gate, steps, gate_count, start, end, window
-    )
+    sequences = Sequences(offsets, at, mask.astype(np.uint64))
+    bits = StepBits(bit_target, bit_gate, steps, gate_count)
+    return match_in_order(sequences, bits, Bounds(start, end, window))
 
 
 def chains(found: MatchResult) -> list[list[int]]:

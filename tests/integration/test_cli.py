@@ -1,0 +1,239 @@
+"""The command line as others script against it: shapes of its JSON, plain words for what is wrong."""
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+from alembic import command
+
+from app.cli import main
+from app.storage.database import DatabaseUrl, _alembic_config
+from tests.conftest import run_sql
+
+
+class Done(NamedTuple):
+    """What a command left. text: everything it printed, on one line."""
+
+    code: int
+    out: str
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Footfall(Protocol):
+    def __call__(self, *arguments: str) -> Done: ...
+
+
+@pytest.fixture
+def footfall(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Footfall:
+    """Runs a command in this process; its data directory and port are the test's own."""
+    monkeypatch.setenv("FOOTFALL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["footfall", *arguments])
+        with pytest.raises(SystemExit) as exit_info:
+            main()
+        captured = capsys.readouterr()
+        code = exit_info.value.code
+        return Done(code if isinstance(code, int) else 0, captured.out, " ".join((captured.out + captured.err).split()))
+
+    return run
+
+
+@pytest.fixture
+def on_database(database: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> DatabaseUrl:
+    """The database that commands use."""
+    monkeypatch.setenv("FOOTFALL_DATABASE_URL", database.libpq)
+    return database
+
+
+@pytest.fixture
+def held_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of the settings, held by somebody who answers nothing."""
+    with closing(socket.socket()) as holder:
+        holder.bind(("127.0.0.1", 0))
+        port = int(holder.getsockname()[1])
+        monkeypatch.setenv("FOOTFALL_PORT", str(port))
+        yield port
+
+
+# -- storefronts and keys ------------------------------------------------------------------------------------
+
+
+def test_a_storefront_and_its_keys_as_json(on_database: DatabaseUrl, footfall: Footfall) -> None:
+    created = footfall("storefront", "create", "Müsli & Co", "--time-zone", "Europe/Berlin", "--json")
+    shop = created.json["storefront_id"]
+
+    assert created.code == 0
+    assert created.json == {"storefront_id": shop, "name": "Müsli & Co"}
+    assert footfall("storefront", "list", "--json").json == [
+        {"storefront_id": shop, "name": "Müsli & Co", "time_zone": "Europe/Berlin", "currency": "EUR"}
+    ]
+    for kind in ("write", "server", "read", "admin"):
+        key = footfall("keys", "create", str(shop), "--kind", kind, "--json").json
+        assert set(key) == {"key", "kind"}
+        assert key["kind"] == kind
+        assert key["key"].startswith(f"ff_{kind}_")
+    assert footfall("keys", "create", "Müsli & Co", "--kind", "read", "--json").code == 0
+
+
+def test_a_key_is_printed_alone_for_people_too(on_database: DatabaseUrl, footfall: Footfall) -> None:
+    footfall("storefront", "create", "Shop")
+
+    printed = footfall("keys", "create", "Shop", "--kind", "write").out
+
+    assert printed.strip().startswith("ff_write_")
+    assert len(printed.split()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("storefront", "create", "Shop"), "There is a storefront named 'Shop' already"),
+        (("storefront", "create", "A", "--time-zone", "Mars/North"), "'Mars/North' is no time zone"),
+        (("storefront", "create", "A", "--currency", "euro"), "'euro' is no currency"),
+        (("storefront", "create", " "), "1 to 200 printable characters"),
+        (("keys", "create", "Nobody", "--kind", "write"), "There is no storefront 'Nobody'"),
+    ],
+)
+def test_what_cannot_be_made_is_said_in_a_line(
+    on_database: DatabaseUrl, footfall: Footfall, arguments: tuple[str, ...], said: str
+) -> None:
+    assert footfall("storefront", "create", "Shop").code == 0
+
+    done = footfall(*arguments)
+
+    assert done.code == 1
+    assert said in done.text
+    assert "Traceback" not in done.text
+
+
+# -- settings ------------------------------------------------------------------------------------------------
+
+
+def test_a_misspelled_variable_stops_every_command(monkeypatch: pytest.MonkeyPatch, footfall: Footfall) -> None:
+    monkeypatch.setenv("FOOTFALL_DATABSE_URL", "postgresql://db/shop")
+
+    for arguments in (("migrate",), ("serve",), ("doctor",), ("storefront", "list")):
+        done = footfall(*arguments)
+        assert done.code == 1
+        assert "FOOTFALL_DATABSE_URL" in done.text
+
+
+def test_an_impossible_value_is_named(monkeypatch: pytest.MonkeyPatch, footfall: Footfall) -> None:
+    monkeypatch.setenv("FOOTFALL_PORT", "eighty")
+
+    done = footfall("serve")
+
+    assert done.code == 1
+    assert "FOOTFALL_PORT" in done.text
+
+
+def test_an_address_of_another_database_is_refused(monkeypatch: pytest.MonkeyPatch, footfall: Footfall) -> None:
+    monkeypatch.setenv("FOOTFALL_DATABASE_URL", "mysql://root:hunter2@db/shop")
+
+    done = footfall("migrate")
+
+    assert done.code == 1
+    assert "postgresql://" in done.text
+    assert "hunter2" not in done.text
+
+
+# -- doctor --------------------------------------------------------------------------------------------------
+
+
+def test_doctor_misses_a_storefront_then_its_keys_then_nothing(on_database: DatabaseUrl, footfall: Footfall) -> None:
+    without_shop = footfall("doctor")
+    footfall("storefront", "create", "Shop")
+    without_keys = footfall("doctor")
+    for kind in ("write", "read"):
+        footfall("keys", "create", "Shop", "--kind", kind)
+    with_all = footfall("doctor")
+
+    assert "There is no storefront yet: run `footfall storefront create NAME`." in without_shop.text
+    assert "No key may send events: run `footfall keys create STOREFRONT --kind write`." in without_keys.text
+    assert "No key may read reports: run `footfall keys create STOREFRONT --kind read`." in without_keys.text
+    assert "1 storefront(s)" in with_all.text
+    assert "No key may" not in with_all.text
+    assert [done.code for done in (without_shop, without_keys)] == [1, 1]
+
+
+def test_doctor_finds_an_old_schema(on_database: DatabaseUrl, footfall: Footfall) -> None:
+    command.downgrade(_alembic_config(on_database), "base")
+
+    done = footfall("doctor")
+
+    assert done.code == 1
+    assert "run `footfall migrate`" in done.text
+    assert "The database is up to date." in footfall("migrate").text
+    assert "run `footfall migrate`" not in footfall("doctor").text
+
+
+def test_doctor_finds_a_database_that_cannot_be_reached(
+    monkeypatch: pytest.MonkeyPatch, footfall: Footfall, held_port: int
+) -> None:
+    monkeypatch.setenv("FOOTFALL_DATABASE_URL", f"postgresql://shop:hunter2@127.0.0.1:{held_port}/shop")
+
+    done = footfall("doctor")
+
+    assert done.code == 1
+    assert "The database can't be used: " in done.text
+    assert "hunter2" not in done.text
+
+
+def test_doctor_finds_a_port_that_is_taken(on_database: DatabaseUrl, footfall: Footfall) -> None:
+    async def examine_while_somebody_else_answers() -> Done:
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FOOTFALL_PORT", str(port))
+            async with server:
+                return await asyncio.to_thread(footfall, "doctor")
+
+    done = asyncio.run(examine_while_somebody_else_answers())
+
+    assert done.code == 1
+    assert "Something holds port" in done.text
+
+
+def test_doctor_finds_rows_of_another_cluster(on_database: DatabaseUrl, footfall: Footfall) -> None:
+    footfall("storefront", "create", "Shop")
+    run_sql(
+        on_database,
+        """
+        INSERT INTO event (storefront_id, event_id, client_time, occurred_at, received_at, position, seq, trust,
+                           event_name, properties, xid)
+        VALUES (1, gen_random_uuid(), now(), now(), now(), 0, 0, 1, 'page_viewed', '{}', '9000000000')
+        """,
+    )
+
+    assert "transaction numbers from another cluster" in footfall("doctor").text
+
+
+# -- a database that is away ---------------------------------------------------------------------------------
+
+
+def test_a_command_without_its_database_says_so_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, footfall: Footfall, held_port: int
+) -> None:
+    monkeypatch.setenv("FOOTFALL_DATABASE_URL", f"postgresql://shop:hunter2@127.0.0.1:{held_port}/shop")
+
+    for arguments in (("storefront", "list"), ("migrate",)):
+        done = footfall(*arguments)
+        assert done.code == 1
+        assert "`footfall doctor` looks for the reason" in done.text
+        assert "hunter2" not in done.text
+        assert "Traceback" not in done.text

@@ -1,0 +1,93 @@
+"""Stopped under load, the service loses nothing that it has acknowledged, and ends in good order."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.domain.storefront import KeyKind
+from app.storage.database import DatabaseUrl
+from app.storage.storefronts import create_key, create_storefront
+from tests.events import many
+from tests.integration.serving import STOP_SECONDS, serving
+
+SENDERS = 8
+BODY_EVENTS = 20
+ACKNOWLEDGED_BEFORE_STOP = 50  # requests: then it is at full speed
+
+
+class Load:
+    """Senders that post until the service is gone, and remember what was acknowledged."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.acknowledged: set[str] = set()
+        self.statuses: list[int] = []
+        self.at_full_speed = asyncio.Event()
+        self._client = httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=STOP_SECONDS, trust_env=False
+        )
+
+    async def run(self) -> None:
+        async with self._client:
+            await asyncio.gather(*(self._send() for _ in range(SENDERS)))
+
+    async def _send(self) -> None:
+        while True:
+            events = many(BODY_EVENTS)
+            try:
+                reply = await self._client.post("/v1/events", json=events)
+            except httpx.TransportError:
+                return
+            self.statuses.append(reply.status_code)
+            if reply.status_code == httpx.codes.OK:
+                self.acknowledged |= {str(event["event_id"]) for event in events}
+            if len(self.statuses) == ACKNOWLEDGED_BEFORE_STOP:
+                self.at_full_speed.set()
+
+
+async def stored_ids(engine: AsyncEngine) -> set[str]:
+    async with engine.connect() as connection:
+        return set((await connection.execute(text("SELECT event_id::text FROM event"))).scalars())
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_every_acknowledged_event_outlives_a_stop_under_load(
+    database: DatabaseUrl, engine: AsyncEngine, tmp_path: Path, stop: signal.Signals
+) -> None:
+    shop = await create_storefront(engine, "Shop", "UTC", "EUR")
+    key = await create_key(engine, shop.storefront_id, KeyKind.SERVER)
+    with serving(tmp_path, database_url=database.libpq) as service:
+        load = Load(service.url, key)
+        running = asyncio.create_task(load.run())
+        await load.at_full_speed.wait()
+        service.process.send_signal(stop)
+        await running
+        code = await asyncio.to_thread(service.process.wait, STOP_SECONDS)
+        log = [json.loads(line) for line in service.log.read_text().splitlines()]
+
+    assert code == 0
+    assert set(load.statuses) <= {200, 503}
+    assert len(load.acknowledged) >= ACKNOWLEDGED_BEFORE_STOP * BODY_EVENTS / 2
+    assert load.acknowledged <= await stored_ids(engine)
+    assert "stopping" in {line.get("action") for line in log}
+    assert [line for line in log if line["level"] == "error"] == []
+
+
+def test_the_embedded_postgres_stops_with_the_service(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        pid_file = tmp_path / "postgres" / "postmaster.pid"
+        server_pid = int(pid_file.read_text().split()[0])
+        try:
+            code = service.stop()
+
+            assert code == 0
+            assert not pid_file.exists()
+        finally:
+            if pid_file.exists():
+                os.kill(server_pid, signal.SIGINT)
