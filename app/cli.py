@@ -11,17 +11,26 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.config import ENV_PREFIX, Settings, unknown_variables
+from app.config import ENV_PREFIX, IMPORT_KEY_VARIABLE, Settings, unknown_variables
 from app.domain.storefront import KeyKind
 from app.errors import FootfallError
 from app.importers import IMPORTERS
-from app.storage.database import DatabaseUrl, create_engine, migrate, migrate_async
+from app.storage.database import DatabaseUrl, create_engine, migrate
 from app.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from app.storage.storefronts import create_key, create_storefront, find_storefront, list_storefronts
+from app.storage.storefronts import (
+    KeyEntry,
+    create_key,
+    create_storefront,
+    find_storefront,
+    list_keys,
+    list_storefronts,
+    revoke_key,
+)
 
 app = typer.Typer(
     name="footfall",
@@ -78,8 +87,6 @@ def with_database(data_dir: Path | None, work: Callable[[AsyncEngine], Awaitable
     settings = load_settings(data_dir=data_dir)
 
     async def run(url: DatabaseUrl) -> T:
-        if settings.migrate_on_start:
-            await migrate_async(url)
         engine = create_engine(url)
         try:
             return await work(engine)
@@ -87,6 +94,8 @@ def with_database(data_dir: Path | None, work: Callable[[AsyncEngine], Awaitable
             await engine.dispose()
 
     with database(settings) as url:
+        if settings.migrate_on_start:
+            migrate(url)
         return asyncio.run(run(url))
 
 
@@ -97,12 +106,13 @@ def serve(
     data_dir: DataDir = None,
 ) -> None:
     """Run the service until it is stopped."""
-    from app.server import (
-        run_server,
-    )  # FastAPI and DuckDB take a second to load; other commands don't need them
+    from app.server import run_server, stop_on_signals
 
+    stop_on_signals()
     settings = load_settings(host=host, port=port, data_dir=data_dir)
     with database(settings) as url:
+        if settings.migrate_on_start:
+            migrate(url)
         run_server(settings, url)
 
 
@@ -139,7 +149,7 @@ def doctor(data_dir: DataDir = None) -> None:
 def import_command(
     source: Annotated[str, typer.Argument(help=f"What the files hold: {', '.join(i.name for i in IMPORTERS)}.")],
     files: Annotated[list[Path], typer.Argument(help="Files, in the order of their time.")],
-    key: Annotated[str, typer.Option(help="A server key.", envvar="FOOTFALL_KEY", show_default=False)],
+    key: Annotated[str, typer.Option(help="A server key.", envvar=IMPORT_KEY_VARIABLE, show_default=False)],
     url: Annotated[str, typer.Option(help="Where the service runs.")] = "http://127.0.0.1:8000",
 ) -> None:
     """Send files of events through the service. Running it again stores nothing twice."""
@@ -149,7 +159,7 @@ def import_command(
     if importer is None:
         raise UsageError(f"{source!r} can't be imported; there are {', '.join(i.name for i in IMPORTERS)}.")
     totals = import_files(importer, files, url=url, key=key, console=console)
-    raise typer.Exit(1 if totals.rejected else 0)
+    raise typer.Exit(1 if totals.rejected or totals.unreadable else 0)
 
 
 @storefront_app.command("create")
@@ -192,7 +202,7 @@ def storefront_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         return
     table = Table("id", "name", "time zone", "currency")
     for shop in found:
-        table.add_row(str(shop.storefront_id), shop.name, shop.time_zone, shop.currency)
+        table.add_row(str(shop.storefront_id), escape(shop.name), shop.time_zone, shop.currency)
     console.print(table)
 
 
@@ -220,6 +230,37 @@ def keys_create(
     else:
         console.print(secret, highlight=False, markup=False, soft_wrap=True)
         errors.print("Keep it now: it is not stored and can't be shown again.")
+
+
+@keys_app.command("list")
+def keys_list(
+    storefront: Annotated[str, typer.Argument(help="Number or name of the storefront.")],
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the keys that work, without their secrets."""
+
+    async def find(engine: AsyncEngine) -> list[KeyEntry]:
+        return await list_keys(engine, (await find_storefront(engine, storefront)).storefront_id)
+
+    found = with_database(data_dir, find)
+    if as_json:
+        _print_json([{**key._asdict(), "created_at": key.created_at.isoformat()} for key in found])
+        return
+    table = Table("id", "kind", "begins with", "origins", "made")
+    for key in found:
+        origins = ", ".join(key.origins) if key.origins else "any"
+        table.add_row(str(key.key_id), key.kind, key.prefix + "…", escape(origins), f"{key.created_at:%Y-%m-%d}")
+    console.print(table)
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    key_id: Annotated[int, typer.Argument(help="Its number in `footfall keys list`.")], data_dir: DataDir = None
+) -> None:
+    """End a key. The service forgets it within seconds."""
+    with_database(data_dir, lambda engine: revoke_key(engine, key_id))
+    console.print(f"Key {key_id} is revoked.", highlight=False)
 
 
 def _print_json(value: object) -> None:

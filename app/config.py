@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "FOOTFALL_"
+IMPORT_KEY_VARIABLE = "FOOTFALL_KEY"  # no setting of the service: the key that `footfall import` sends with
 
 
 class Settings(BaseSettings):
@@ -53,5 +54,5 @@ class Settings(BaseSettings):
 
 def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
     """FOOTFALL_* variables that no setting has: misspelled ones would be ignored without a word."""
-    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields} | {IMPORT_KEY_VARIABLE}
     return sorted(name for name in environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known)

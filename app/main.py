@@ -28,10 +28,10 @@ from app.observe import ObserveRequests
 from app.ops.health import database_checks, flag_check, mirror_check
 from app.ops.router import ops_router
 from app.reports import REPORTS
-from app.reports.router import ReportParts, reports_router
+from app.reports.router import ReportParts, reports_routers
 from app.reports.runner import ReportRunner
 from app.reports.warm import compile_matchers
-from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool, migrate_async
+from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool
 from app.storage.events import PostgresSink
 from app.storage.partitions import ensure_months
 from app.storage.storefronts import CachedKeys
@@ -116,10 +116,9 @@ async def _lifespan(
     sink: EventSink | None,
 ) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
-        if settings.migrate_on_start:
-            await migrate_async(url)
         engine = create_engine(url)
         stack.push_async_callback(engine.dispose)
+        await _try("partitions", lambda: ensure_months(engine, clock.now()))  # before the first event comes
         batcher = await _open_batcher(settings, url, metrics, sink, stack)
         mirror = Mirror(settings.data_dir / "mirror.duckdb", url.libpq, memory_bytes=settings.mirror_memory_bytes)
         await asyncio.to_thread(mirror.open)
@@ -127,7 +126,7 @@ async def _lifespan(
         metrics.watch_mirror(mirror.lag_seconds, lambda: mirror.progress.event_count if mirror.progress else 0)
         jobs = _start_jobs(settings, engine, mirror, clock, stack)
         # The batcher drains before everything else goes: registered last, called first.
-        stack.push_async_callback(batcher.drain, settings.shutdown_timeout_seconds)
+        stack.push_async_callback(batcher.drain, settings.flush_timeout_seconds)
 
         keys = CachedKeys(engine)
         app.ingest = ingest_endpoints(IngestParts(settings, clock, keys, batcher, metrics))
@@ -137,7 +136,8 @@ async def _lifespan(
             timeout_seconds=settings.report_timeout_seconds,
             metrics=metrics,
         )
-        app.include_router(reports_router(ReportParts(keys, engine, runner)))
+        for router in reports_routers(ReportParts(keys, engine, runner)):
+            app.include_router(router)
         checks = [
             *database_checks(engine),
             mirror_check(mirror, settings.mirror_lag_max_seconds),
@@ -212,9 +212,20 @@ def _start_jobs(
 
 
 async def _repeat(name: str, job: Callable[[], Awaitable[None]], interval_seconds: float) -> None:
+    well = True
     while True:
-        try:
-            await job()
-        except Exception as error:  # noqa: BLE001  # the next round may succeed; /readyz and the lag show that this one did not
-            logger.warning("job failed", extra={"action": "job_failed", "job": name, "error": str(error)})
+        well = await _try(name, job, was_well=well)
         await asyncio.sleep(interval_seconds)
+
+
+async def _try(name: str, job: Callable[[], Awaitable[None]], *, was_well: bool = True) -> bool:
+    """Whether it went well. Logs the first failure and the recovery; /readyz and the lag show what lies between."""
+    try:
+        await job()
+    except Exception as error:  # noqa: BLE001  # the next round may succeed
+        if was_well:
+            logger.warning("job failed", extra={"action": "job_failed", "job": name, "error": str(error)})
+        return False
+    if not was_well:
+        logger.info("job works again", extra={"action": "job_recovered", "job": name})
+    return True

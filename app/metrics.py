@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -15,6 +15,7 @@ class Metrics:
     """One set of metrics with a registry of its own, so that several apps can live in one process (tests)."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series for every counter, which nobody looks at
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.events = Counter(

@@ -110,10 +110,11 @@ def _from_faults(faults: Sequence[Mapping[str, Any]]) -> FootfallError:
 def _field_error(fault: Mapping[str, Any]) -> FieldError:
     """Faults of the body point into it; those of a parameter name it: `/query/from`."""
     place, *path = fault["loc"]
-    if place == "body":
-        return FieldError(fault["msg"], _pointer(path))
+    detail = fault["msg"].removeprefix("Value error, ")  # pydantic's mark for what our own checks raise
+    if place == "body" or not path:
+        return FieldError(detail, _pointer(path))
     name = ".".join(str(part) for part in path)
-    return FieldError(f"{place} parameter {name}: {fault['msg']}", _pointer(fault["loc"]))
+    return FieldError(f"{place} parameter {name}: {detail}", _pointer(fault["loc"]))
 
 
 def _pointer(path: Sequence[str | int]) -> str:

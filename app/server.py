@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import uvicorn
 
@@ -13,14 +14,20 @@ from app.storage.database import DatabaseUrl
 KEEP_ALIVE_SECONDS = 75
 
 
+def stop_on_signals() -> None:
+    """A stop that was asked for is no failure: exit code 0, through every `finally`.
+
+    While uvicorn runs it takes the signals itself, and raises them again once it has stopped.
+    """
+    for stop_signal in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop_signal, lambda *_: sys.exit(0))
+
+
 def run_server(settings: Settings, url: DatabaseUrl) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight."""
     configure_logging(settings.log_level)
     # Compiled matchers are cached beside the data, as the code's own folder may be read-only.
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data_dir / "numba"))
-    # Once it has stopped, uvicorn raises the signal that stopped it again; a stop that was asked for is no failure.
-    for stop_signal in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop_signal, lambda *_: None)
     from app.main import create_app  # after the cache's place is set: numba reads it when it is imported
 
     uvicorn.run(

@@ -55,6 +55,7 @@ def import_files(importer: Importer, files: Sequence[Path], *, url: str, key: st
         console.print("Interrupted. Running the same import again is safe: nothing is stored twice.")
         raise
     finally:
+        latest.unreadable = unreadable.count
         _print_outcome(console, latest, unreadable)
     return latest
 

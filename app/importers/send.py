@@ -63,12 +63,16 @@ class Example:
 
 @dataclass(slots=True)
 class SendTotals:
-    """What became of the events sent so far; those that the service spooled (202) are only in `received`."""
+    """What became of the events sent so far; those that the service spooled (202) are only in `received`.
+
+    unreadable: parts of the files that were no events and were not sent.
+    """
 
     received: int = 0
     stored: int = 0
     duplicates: int = 0
     rejected: int = 0
+    unreadable: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
 

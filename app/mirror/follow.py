@@ -85,6 +85,7 @@ class Mirror:
         self._names: dict[str, int] = {}
         self._look_started = float("-inf")
         self.progress: Progress | None = None
+        self.trouble: str | None = None  # what an operator has to mend before the mirror can go on
 
     def open(self) -> None:
         self._duckdb = open_mirror(self._path, memory_bytes=self._memory_bytes)
@@ -114,9 +115,11 @@ class Mirror:
             started = time.monotonic()
             try:
                 self.progress = self._look()
-            except Exception:
+            except Exception as error:
+                self.trouble = error.detail if isinstance(error, FootfallError) else None
                 self._disconnect()
                 raise
+            self.trouble = None
             self._look_started = started
             return self.progress
 

@@ -50,6 +50,8 @@ def database_checks(engine: AsyncEngine) -> list[Check]:
 
 def mirror_check(mirror: Mirror, lag_max_seconds: float) -> Check:
     async def lag() -> CheckResult:
+        if mirror.trouble is not None:
+            return CheckResult(False, mirror.trouble)
         if mirror.progress is None:
             return CheckResult(False, "is being built")
         seconds = mirror.lag_seconds()

@@ -24,8 +24,11 @@ VALUES_MAX = 1_000
 NUMBER_MAX = 2**63  # of a whole number in a condition; they are compared as doubles, exact only up to 2^53
 CONVERSION_WINDOW_MAX_SECONDS = 10 * 366 * 86_400
 
-Text = Annotated[str, Field(max_length=TEXT_MAX)]
-Name = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+NO_NUL = r"^[^\x00]*$"  # events hold none, and a saved definition can't
+
+Text = Annotated[str, Field(max_length=TEXT_MAX, pattern=NO_NUL)]
+Name = Annotated[str, Field(min_length=1, max_length=TEXT_MAX, pattern=NO_NUL)]
+Label = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
 # Strict, so that true stays a truth value and "1" stays text.
 Value = (
     Annotated[bool, Field(strict=True)]
@@ -93,7 +96,7 @@ class AlternativeParams(Params):
 
 class StepParams(Params):
     any_of: Annotated[list[AlternativeParams], Field(min_length=1, max_length=ALTERNATIVES_MAX)]
-    label: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    label: Label | None = None
 
     def default_label(self) -> str:
         return " or ".join(alternative.event or alternative.stage or "" for alternative in self.any_of)

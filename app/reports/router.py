@@ -15,7 +15,7 @@ from app.reports.funnel import FUNNEL
 from app.reports.funnel_params import FunnelParams
 from app.reports.funnel_result import FunnelResult
 from app.reports.runner import ReportRunner
-from app.reports.saved import FunnelName, find_saved, saved_funnels_router
+from app.reports.saved import FunnelName, OtherRange, find_saved, saved_funnels_router
 from app.reports.stage_rules import stage_rules_router
 from app.reports.stages import STAGES, StagesParams
 
@@ -29,13 +29,11 @@ class ReportParts:
     runner: ReportRunner
 
 
-def reports_router(parts: ReportParts) -> APIRouter:
-    """All routes that need a read key."""
+def reports_routers(parts: ReportParts) -> tuple[APIRouter, ...]:
+    """All routes that need a read or an admin key. Side by side, not nested: metrics name a route by its whole path."""
     reader = storefront_of_key(parts.keys, KeyKind.READ, KeyKind.ADMIN, task="asking for reports")
     admin = storefront_of_key(parts.keys, KeyKind.ADMIN, task="changing the set-up")
-    router = APIRouter(prefix="/v1", tags=["reports"])
-    router.include_router(saved_funnels_router(parts.engine, reader))
-    router.include_router(stage_rules_router(parts.engine, parts.keys, reader, admin))
+    router = APIRouter(prefix="/v1/reports", tags=["reports"])
 
     async def answer(report: Report, params: BaseModel, storefront: Storefront) -> Any:
         started = time.perf_counter()
@@ -45,19 +43,26 @@ def reports_router(parts: ReportParts) -> APIRouter:
         result.seconds = round(time.perf_counter() - started, 6)
         return result
 
-    @router.post("/reports/funnel", summary="Funnel drawn up on the spot", response_model=FunnelResult)
+    @router.post("/funnel", summary="Funnel drawn up on the spot", response_model=FunnelResult)
     async def funnel(params: FunnelParams, storefront: Annotated[Storefront, Depends(reader)]) -> Any:
         return await answer(FUNNEL, params, storefront)
 
-    @router.get("/reports/funnel/{name}", summary="Saved funnel, answered now", response_model=FunnelResult)
-    async def saved_funnel(name: FunnelName, storefront: Annotated[Storefront, Depends(reader)]) -> Any:
+    @router.get("/funnel/{name}", summary="Saved funnel, over its own range or another", response_model=FunnelResult)
+    async def saved_funnel(
+        name: FunnelName, range_: Annotated[OtherRange, Query()], storefront: Annotated[Storefront, Depends(reader)]
+    ) -> Any:
         found = await find_saved(parts.engine, storefront, name)
-        return await answer(FUNNEL, FunnelParams.model_validate(found.definition), storefront)
+        params = FunnelParams.model_validate(found.definition)
+        return await answer(FUNNEL, range_.instead_of(params, storefront), storefront)
 
-    @router.get("/reports/stages", summary="The storefront's stages as a funnel", response_model=FunnelResult)
+    @router.get("/stages", summary="The storefront's stages as a funnel", response_model=FunnelResult)
     async def stages(
         params: Annotated[StagesParams, Query()], storefront: Annotated[Storefront, Depends(reader)]
     ) -> Any:
         return await answer(STAGES, params, storefront)
 
-    return router
+    return (
+        router,
+        saved_funnels_router(parts.engine, reader),
+        stage_rules_router(parts.engine, parts.keys, reader, admin),
+    )

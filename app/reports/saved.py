@@ -1,19 +1,43 @@
 """Saved funnels: definitions kept under a name."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends, Path, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.storefront import Storefront
+from app.domain.time_range import from_us
 from app.errors import NotFound
 from app.reports.access import StorefrontOfKey
-from app.reports.funnel_params import FunnelParams
+from app.reports.funnel_params import FunnelParams, RangeParams
+from app.reports.ranges import Moment, bounds_us
 from app.storage.funnels import SavedFunnel, delete_funnel, list_funnels, load_funnel, save_funnel
 
 FunnelName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="letters, digits, _ . -")]
+
+
+class OtherRange(BaseModel):
+    """Both or none; half-open, days where the storefront is, or instants."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Annotated[Moment | None, Field(alias="from")] = None
+    to: Moment | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.from_ is None) != (self.to is None):
+            raise ValueError("give both `from` and `to`, or neither")
+        return self
+
+    def instead_of(self, params: FunnelParams, storefront: Storefront) -> FunnelParams:
+        """The same funnel over this range; its own when none is given."""
+        if self.from_ is None or self.to is None:
+            return params
+        start_us, end_us = bounds_us(self.from_, self.to, storefront)
+        return params.model_copy(update={"range": RangeParams(start=from_us(start_us), end=from_us(end_us))})
 
 
 class SavedFunnelAnswer(BaseModel):
@@ -23,7 +47,7 @@ class SavedFunnelAnswer(BaseModel):
 
 
 def saved_funnels_router(engine: AsyncEngine, reader: StorefrontOfKey) -> APIRouter:
-    router = APIRouter(prefix="/funnels")
+    router = APIRouter(prefix="/v1/funnels", tags=["set-up"])
 
     @router.put("/{name}", summary="Save a funnel", responses={201: {"description": "The name is new"}})
     async def put_funnel(

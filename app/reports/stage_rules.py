@@ -9,13 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.domain.stages import Stage, StageRule, stage_alternatives
 from app.domain.storefront import KeyDirectory, Storefront
 from app.reports.access import StorefrontOfKey
-from app.reports.funnel_params import CONDITIONS_MAX, ConditionParams, Name, Params
+from app.reports.funnel_params import CONDITIONS_MAX, ConditionParams, Label, Name, Params
 from app.storage.storefronts import save_stages
 
 STAGES_MAX = 20
 RULES_MAX = 50
-
-StageName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class StageRuleParams(Params):
@@ -24,11 +22,11 @@ class StageRuleParams(Params):
 
     event: Name
     where: Annotated[list[ConditionParams], Field(max_length=CONDITIONS_MAX, default_factory=list)]
-    after: StageName | None = None
+    after: Label | None = None
 
 
 class StageParams(Params):
-    name: StageName
+    name: Label
     rules: Annotated[list[StageRuleParams], Field(min_length=1, max_length=RULES_MAX)]
 
 
@@ -53,7 +51,7 @@ class StagesBody(Params):
 def stage_rules_router(
     engine: AsyncEngine, keys: KeyDirectory, reader: StorefrontOfKey, admin: StorefrontOfKey
 ) -> APIRouter:
-    router = APIRouter(prefix="/stages")
+    router = APIRouter(prefix="/v1/stages", tags=["set-up"])
 
     @router.get("", summary="The storefront's stages")
     async def get_stages(storefront: Annotated[Storefront, Depends(reader)]) -> StagesBody:

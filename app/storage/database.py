@@ -1,6 +1,5 @@
 """Connections to Postgres: one address in the forms its three clients want, and pools with deadlines."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,12 +87,8 @@ def newest_revision() -> str:
 
 
 def migrate(url: DatabaseUrl) -> None:
-    """Bring the schema up to the newest revision. Blocking; call it in a thread from async code."""
+    """Bring the schema up to the newest revision. Blocking; runs an event loop of its own."""
     command.upgrade(_alembic_config(url), "head")
-
-
-async def migrate_async(url: DatabaseUrl) -> None:
-    await asyncio.to_thread(migrate, url)
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:

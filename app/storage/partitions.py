@@ -11,6 +11,7 @@ logger = logging.getLogger(__name__)
 
 # A clock may be a day ahead of ours and a service may run unattended for a while.
 MONTHS_AHEAD = 3
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # no client_time lies before it
 
 
 def month_start(year: int, month: int) -> datetime:
@@ -21,20 +22,24 @@ def month_start(year: int, month: int) -> datetime:
 async def ensure_months(engine: AsyncEngine, now: datetime) -> None:
     """Create the partitions of last month to MONTHS_AHEAD months from now, if they are missing.
 
-    A month whose events already lie in event_default can't get a partition of its own: that is logged, and harmless.
+    The first time, one more for all that came before, so that event_default stays next to empty: Postgres looks
+    through it whenever a partition is added. A month whose events already lie there can't get a partition of its
+    own: that is logged, and harmless.
     """
+    await _create(engine, "event_history", EARLIEST, month_start(now.year, now.month - 1))
     for offset in range(-1, MONTHS_AHEAD + 1):
         start, end = (month_start(now.year, now.month + offset + extra) for extra in (0, 1))
-        name = f"event_{start:%Y_%m}"
-        # DDL takes no parameters; name and bounds are made from integers just above.
-        statement = f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF event FOR VALUES FROM ('{start}') TO ('{end}')"
-        try:
-            async with engine.begin() as connection:
-                if (await connection.execute(text("SELECT to_regclass(:name)"), {"name": name})).scalar() is None:
-                    await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
-                    await connection.execute(text(statement))
-        except DBAPIError as error:
-            logger.warning(
-                "partition not created",
-                extra={"action": "partition_failed", "partition": name, "error": str(error.orig)},
-            )
+        await _create(engine, f"event_{start:%Y_%m}", start, end)
+
+
+async def _create(engine: AsyncEngine, name: str, start: datetime, end: datetime) -> None:
+    # DDL takes no parameters; the bounds are datetimes and the names our own.
+    statement = f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF event FOR VALUES FROM ('{start}') TO ('{end}')"
+    try:
+        async with engine.begin() as connection:
+            if (await connection.execute(text("SELECT to_regclass(:name)"), {"name": name})).scalar() is None:
+                await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+                await connection.execute(text(statement))
+    except DBAPIError as error:
+        facts = {"action": "partition_failed", "partition": name, "error": str(error.orig)}
+        logger.warning("partition not created", extra=facts)

@@ -5,10 +5,11 @@ import hashlib
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from zoneinfo import available_timezones
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -92,6 +93,38 @@ async def create_key(
     async with engine.begin() as connection:
         await connection.execute(statement)
     return secret
+
+
+class KeyEntry(NamedTuple):
+    """A key as lists show it. prefix: its first characters."""
+
+    key_id: int
+    kind: str
+    prefix: str
+    origins: list[str] | None
+    created_at: datetime
+
+
+async def list_keys(engine: AsyncEngine, storefront_id: int) -> list[KeyEntry]:
+    """The keys that work, oldest first."""
+    columns = (api_key.c.key_id, api_key.c.kind, api_key.c.prefix, api_key.c.origins, api_key.c.created_at)
+    statement = (
+        select(*columns)
+        .where(api_key.c.storefront_id == storefront_id, api_key.c.revoked_at.is_(None))
+        .order_by(api_key.c.key_id)
+    )
+    async with engine.connect() as connection:
+        return [KeyEntry(*row) for row in await connection.execute(statement)]
+
+
+async def revoke_key(engine: AsyncEngine, key_id: int) -> None:
+    """Raises NotFound for a key that there is not, or that is revoked already."""
+    statement = (
+        api_key.update().where(api_key.c.key_id == key_id, api_key.c.revoked_at.is_(None)).values(revoked_at=func.now())
+    )
+    async with engine.begin() as connection:
+        if not (await connection.execute(statement)).rowcount:
+            raise NotFound(f"There is no key {key_id} in use; `footfall keys list STOREFRONT` shows those there are.")
 
 
 def _digest(secret: str) -> bytes:

@@ -169,9 +169,8 @@ def fill(database: DatabaseUrl, storefront_id: int, visitors: int) -> None:
                                seq, trust, event_name, properties)
             SELECT {storefront_id}, gen_random_uuid(), at, at, now(), n, n, 0, 1, 'product_viewed',
                    json_build_object('session', gen_random_uuid())
-            FROM (
-                SELECT n, '2026-03-01Z'::timestamptz + n * interval '1 ms' AS at FROM generate_series(1, {visitors}) AS n
-            )
+            FROM generate_series(1, {visitors}) AS n,
+                 LATERAL (SELECT '2026-03-01Z'::timestamptz + n * interval '1 ms') AS t (at)
             """,
         )
         connection.commit()

@@ -110,6 +110,17 @@ def test_a_gate_may_need_another_gate() -> None:
     assert gated((0, 0b1100), (2, A), (3, B)) == [[2]]
 
 
+def test_an_event_does_not_open_a_gate_by_what_it_opens_itself() -> None:
+    """The step needs gate 1, opened by bit 2 once gate 0 is open, which bit 1 opens."""
+
+    def gated(*rows: tuple[int, int]) -> list[list[int]]:
+        return chains(matched(rows, steps=1, targets=(0, 1, 2), gates=(1, -1, 0)))
+
+    both = 0b110
+    assert gated((0, both), (1, A)) == []
+    assert gated((0, both), (1, both), (2, A)) == [[2]]
+
+
 def test_fifty_steps_and_the_highest_bit_of_a_mask() -> None:
     rows = [(at, 1 << at) for at in range(50)]
     assert chains(matched(rows, steps=50, targets=(*range(50), *[49] * 13))) == [list(range(50))]

@@ -1,0 +1,38 @@
+"""Ranges of time as a query string gives them: days where the storefront is, or instants."""
+
+from datetime import date, datetime, time
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.domain.storefront import Storefront
+from app.domain.time_range import to_us
+from app.errors import FieldError, Invalid
+
+# A day, in the storefront's time zone, or an instant.
+Moment = AwareDatetime | date
+
+
+class RangeQuery(BaseModel):
+    """Half-open: from <= t < to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Annotated[Moment, Field(alias="from", description="first day or instant, e.g. 2026-11-01")]
+    to: Annotated[Moment, Field(description="day or instant at which the range ends, itself not included")]
+
+
+def bounds_us(from_: Moment, to: Moment, storefront: Storefront) -> tuple[int, int]:
+    """Raises Invalid when nothing lies between them."""
+    start_us, end_us = _instant_us(from_, storefront), _instant_us(to, storefront)
+    if end_us <= start_us:
+        raise Invalid("The range is empty.", errors=[FieldError("`to` must be after `from`", "/query/to")])
+    return start_us, end_us
+
+
+def _instant_us(moment: Moment, storefront: Storefront) -> int:
+    """A day begins at midnight where the storefront is."""
+    if isinstance(moment, datetime):
+        return to_us(moment)
+    return to_us(datetime.combine(moment, time(), ZoneInfo(storefront.time_zone)))
