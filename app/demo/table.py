@@ -15,7 +15,7 @@ NOTHING = "–"
 def stage_table(report: Mapping[str, Any], *, start: datetime, end: datetime) -> Table:
     """report: the answer of GET /v1/reports/stages for [start, end)."""
     table = Table(
-        title=f"SYNTHETIC DATA: stages reached within a day, demo shop, {start:%d %b} to {end:%d %b %Y}",
+        title=f"SYNTHETIC DATA: stages reached within a day, {start:%d %b} to {end:%d %b %Y}",
         caption=f"{report['events_read']:,} made-up events read in {report['seconds']:.3f} s, as of {report['as_of']}",
         title_style="bold",
         box=SIMPLE_HEAD,

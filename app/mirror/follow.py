@@ -8,7 +8,8 @@ when it commits, and one that stays open holds nobody up.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,14 +20,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from app.errors import FootfallError
-from app.mirror.schema import clear, first_row, open_mirror
+from app.errors import FootfallError, Unavailable
+from app.mirror.schema import clear, first_row, is_damage, open_mirror, start_anew
 
 logger = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Bits of `stored` for the place in a commit: room for a million events in one commit, and 2^43 transactions.
 POSITION_BITS = 20
+
+REBUILD_RETRY_SECONDS = 5
 
 # Purpose: one consistent look. The clock is read before the snapshot is taken, so that everything stored before
 # as_of is in. Returns the database's name for itself, the snapshot, the time, and whether there are events of
@@ -97,9 +100,31 @@ class Mirror:
                 self._duckdb.close()
                 self._duckdb = None
 
+    @contextmanager
+    def noticing_damage(self) -> Iterator[None]:
+        """Around every use of the file: damage that shows only when it is read throws it away. Raises Unavailable."""
+        try:
+            yield
+        except duckdb.Error as error:
+            if not is_damage(error):
+                raise
+            logger.error("mirror file is damaged", extra={"action": "mirror_damaged", "error": str(error)})  # noqa: TRY400
+            with self._lock:
+                self._discard()
+            detail = "The columnar copy of the events was damaged and is being built anew; try again."
+            raise Unavailable(detail, retry_after_seconds=REBUILD_RETRY_SECONDS) from error
+
+    def _discard(self) -> None:
+        self._disconnect()
+        if self._duckdb is not None:
+            self._duckdb.close()
+        self._duckdb, self._names, self.progress = None, {}, None
+
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own for one reader."""
-        assert self._duckdb is not None, "open() comes first"
+        if self._duckdb is None:
+            detail = "The columnar copy of the events is being built anew; try again."
+            raise Unavailable(detail, retry_after_seconds=REBUILD_RETRY_SECONDS)
         return self._duckdb.cursor()
 
     def lag_seconds(self) -> float:
@@ -109,7 +134,7 @@ class Mirror:
     def catch_up(self) -> Progress:
         """Take in everything that is stored by now. Raises the driver's errors when Postgres can't be reached."""
         asked = time.monotonic()
-        with self._lock:
+        with self.noticing_damage(), self._lock:
             if self._look_started >= asked and self.progress:
                 return self.progress  # another thread's look began after we were asked
             started = time.monotonic()
@@ -129,6 +154,8 @@ class Mirror:
             postgres.close()
 
     def _look(self) -> Progress:
+        if self._duckdb is None:
+            self._duckdb = start_anew(self._path, memory_bytes=self._memory_bytes)
         if self._postgres is None:
             self._postgres = adbc.connect(self._postgres_url, autocommit=True)
         with self._postgres.cursor() as postgres, self.cursor() as mirror:

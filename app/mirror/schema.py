@@ -62,6 +62,19 @@ def open_mirror(path: Path, *, memory_bytes: int) -> duckdb.DuckDBPyConnection:
             "mirror file can't be used and is built anew",
             extra={"action": "mirror_reset", "error": str(error)},
         )
+    return start_anew(path, memory_bytes=memory_bytes)
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Whether DuckDB says that the file is not as it wrote it; it may then refuse every further statement."""
+    if isinstance(error, duckdb.FatalException | duckdb.InternalException | duckdb.SerializationException):
+        return True
+    words = str(error).lower()
+    return "corrupt" in words or (isinstance(error, duckdb.IOException) and "could not read" in words)
+
+
+def start_anew(path: Path, *, memory_bytes: int) -> duckdb.DuckDBPyConnection:
+    """An empty mirror, whatever was in the file."""
     for leftover in (path, path.with_name(path.name + ".wal")):
         leftover.unlink(missing_ok=True)
     connection = _connect(path, memory_bytes)

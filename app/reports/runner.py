@@ -82,7 +82,7 @@ class ReportRunner:
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             ) from error
         try:
-            with open_scan(self._mirror, storefront_id) as scan:
+            with self._mirror.noticing_damage(), open_scan(self._mirror, storefront_id) as scan:
                 started.append(scan)
                 return work(scan)
         except duckdb.OutOfMemoryException as error:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -520,34 +521,28 @@ async def stages(service: Service, start: str, end: str, **more: str) -> httpx.R
     return await service.client.get("/v1/reports/stages", params=parameters, headers=service.reader)
 
 
+# A day, the day after, and where the first begins and ends in Berlin: days of 23, 24, 25 and 24 hours.
 DAYS = [
-    ("2025-03-29", "2025-03-30", 24),
-    ("2025-03-30", "2025-03-31", 23),
-    ("2025-10-26", "2025-10-27", 25),
-    ("2025-10-27", "2025-10-28", 24),
+    ("2025-03-30", "2025-03-31", "2025-03-30T00:00:00+01:00", "2025-03-31T00:00:00+02:00"),
+    ("2025-06-15", "2025-06-16", "2025-06-15T00:00:00+02:00", "2025-06-16T00:00:00+02:00"),
+    ("2025-10-26", "2025-10-27", "2025-10-26T00:00:00+02:00", "2025-10-27T00:00:00+01:00"),
+    ("2025-12-01", "2025-12-02", "2025-12-01T00:00:00+01:00", "2025-12-02T00:00:00+01:00"),
 ]
 
 
 async def test_days_begin_at_midnight_where_the_storefront_is(service: Service, subtests: pytest.Subtests) -> None:
-    for first, last, day_hours in DAYS:
-        with subtests.test(first=first, last=last):
-            shop = await create_storefront(service.engine, "Laden", "Europe/Berlin", "EUR")
-            read_key = await create_key(service.engine, shop.storefront_id, KeyKind.READ)
-            write_key = await create_key(service.engine, shop.storefront_id, KeyKind.WRITE)
-            midnight = datetime.fromisoformat(f"{first}T00:00:00+0{2 if '-03-31' < first[4:] < '-10-27' else 1}:00")
-            second, day = timedelta(seconds=1), timedelta(hours=day_hours)
-            sent = {
-                "day before": midnight - second,
-                "first": midnight,
-                "last": midnight + day - second,
-                "after": midnight + day,
-            }
-            await service.send([event(visitor, "page_viewed", at) for visitor, at in sent.items()], key=write_key)
-            headers = {"Authorization": f"Bearer {read_key}"}
-            for start, end in ((first, last), (midnight.isoformat(), last), (first, (midnight + day).isoformat())):
-                reply = await service.client.get(
-                    "/v1/reports/stages", params={"from": start, "to": end}, headers=headers
-                )
+    shop = await create_storefront(service.engine, "Laden", "Europe/Berlin", "EUR")
+    read_key = await create_key(service.engine, shop.storefront_id, KeyKind.READ)
+    write_key = await create_key(service.engine, shop.storefront_id, KeyKind.WRITE)
+    berlin = replace(service, read_key=read_key, write_key=write_key)
+    second = timedelta(seconds=1)
+    for day, day_after, begins_at, ends_at in DAYS:
+        with subtests.test(day=day):
+            begin, end = datetime.fromisoformat(begins_at), datetime.fromisoformat(ends_at)
+            moments = [begin - second, begin, end - second, end]
+            await berlin.send([event(moment.isoformat(), "page_viewed", moment) for moment in moments])
+            for start, stop in ((day, day_after), (begins_at, day_after), (day, ends_at), (begins_at, ends_at)):
+                reply = await stages(berlin, start, stop)
                 assert reply.status_code == 200, reply.text
                 assert reply.json()["steps"][0]["reached_count"] == 2
 

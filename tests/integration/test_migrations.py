@@ -17,7 +17,6 @@ from app.storage.database import (
     create_engine,
     current_revision,
     migrate,
-    migrate_async,
     newest_revision,
 )
 from app.storage.tables import metadata
@@ -53,7 +52,7 @@ async def test_down_leaves_nothing_and_up_again_works(database: DatabaseUrl) -> 
             assert (await connection.execute(text(tables))).scalar() == 0
         assert await current_revision(engine) is None
 
-        await migrate_async(database)
+        await asyncio.to_thread(migrate, database)
         assert await current_revision(engine) == newest_revision()
     finally:
         await engine.dispose()

@@ -88,7 +88,7 @@ async def test_after_its_connection_was_cut_reports_work_again_without_a_restart
 ) -> None:
     await service.send(viewed("ana"))
     assert reached(await service.funnel(FUNNEL)) == [1, 0]
-    run_sql(database, CUT_ALL.format(name=make_url(database.libpq).database))
+    await asyncio.to_thread(run_sql, database, CUT_ALL.format(name=make_url(database.libpq).database))
     replies = [await service.funnel(FUNNEL) for _ in range(3)]
     assert {reply.status_code for reply in replies} <= {200, 503}
     assert reached(replies[-1]) == [1, 0]
@@ -101,9 +101,9 @@ async def test_while_postgres_is_away_reports_say_so_and_when_it_is_back_they_wo
     await service.send(viewed("ana"))
     assert reached(await service.funnel(FUNNEL)) == [1, 0]
     name = str(make_url(database.libpq).database)
-    run_sql(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    await asyncio.to_thread(run_sql, postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     try:
-        run_sql(postgres, CUT_ALL.format(name=name))
+        await asyncio.to_thread(run_sql, postgres, CUT_ALL.format(name=name))
         for _ in range(3):
             reply = await service.funnel(FUNNEL)
             assert reply.status_code == 503
@@ -111,7 +111,7 @@ async def test_while_postgres_is_away_reports_say_so_and_when_it_is_back_they_wo
             assert reply.headers["content-type"] == "application/problem+json"
             assert name not in reply.text
     finally:
-        run_sql(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await asyncio.to_thread(run_sql, postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert reached(await service.funnel(FUNNEL)) == [1, 0]
 
 
@@ -130,7 +130,7 @@ async def test_damage_found_only_when_events_are_read_is_mended_too(
     settings: Settings, database: DatabaseUrl, clock: FixedClock
 ) -> None:
     async with running_service(settings, database, clock=clock) as service:
-        fill(database, service.storefront_id, visitors=60_000)
+        await asyncio.to_thread(fill, database, service.storefront_id, visitors=60_000)
         before = (await service.funnel(FUNNEL)).json()
         assert before["steps"][0]["reached_count"] == 60_000
         read_key = service.read_key

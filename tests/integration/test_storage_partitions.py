@@ -42,6 +42,7 @@ async def test_months_are_made_ahead_and_once(engine: AsyncEngine) -> None:
         "event_2027_01",
         "event_2027_02",
         "event_default",
+        "event_history",
         "event_undated",
     ]
 
@@ -64,9 +65,9 @@ async def test_every_event_has_a_partition(engine: AsyncEngine, database: Databa
         "event_2026_03",
         "event_2026_03",
         "event_2026_02",
-        "event_default",
+        "event_history",
         "event_undated",
-        "event_default",
+        "event_history",
     ]
 
 

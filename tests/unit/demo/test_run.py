@@ -79,7 +79,7 @@ def test_first_start_feeds_the_week_and_shows_the_table_and_the_addresses(tmp_pa
     assert start(tmp_path, port, screen) == 0
 
     assert "SYNTHETIC DATA" in screen.text
-    assert f"http://127.0.0.1:{port}/docs\n" in screen.text
+    assert f"http://127.0.0.1:{port}/openapi.json\n" in screen.text
     assert f"http://127.0.0.1:{port}/metrics\n" in screen.text
     assert stored_counts(tmp_path)[0] > 300
 
@@ -88,7 +88,8 @@ def test_the_command_to_paste_is_one_line_with_the_write_key(tmp_path: Path, por
     screen = Screen()
     start(tmp_path, port, screen)
 
-    (line,) = [line for line in screen.text.splitlines() if line.startswith("curl ")]
+    line, ask = (line for line in screen.text.splitlines() if line.startswith("curl "))
+    assert "Authorization: Bearer read-key" in ask
     words = shlex.split(line)
     assert words[1] == f"http://127.0.0.1:{port}/v1/events"
     assert "Authorization: Bearer write-key" in words

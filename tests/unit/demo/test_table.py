@@ -34,7 +34,7 @@ def rendered(*steps: dict[str, Any]) -> list[str]:
 
 
 def test_title_says_that_the_data_is_synthetic() -> None:
-    assert rendered(step("awareness", 1))[0] == ("SYNTHETIC DATA: stages reached within a day, demo shop, 12 May to 19 May 2025")
+    assert rendered(step("awareness", 1))[0] == ("SYNTHETIC DATA: stages reached within a day, 12 May to 19 May 2025")
 
 
 def test_caption_says_what_was_read_and_when() -> None:
