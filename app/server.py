@@ -37,6 +37,7 @@ def run_server(settings: Settings, url: DatabaseUrl) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # no address of a client is used or kept
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.shutdown_timeout_seconds),
     )

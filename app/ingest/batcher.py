@@ -77,8 +77,8 @@ class Batcher:
         self._admit(submission)
         self._waiting.append(submission)
         self._work.set()
-        # Shielded: a sender that hangs up doesn't cancel a commit that others ride in.
-        return await asyncio.shield(submission.done)
+        # A sender that hangs up cancels its own future, not the commit that others ride in.
+        return await submission.done
 
     def oldest_age_seconds(self) -> float:
         oldest = next(iter(self._unfinished.values()), None)
@@ -129,8 +129,8 @@ class Batcher:
         self._held_by_storefront[submission.storefront_id] -= submission.count
         if not self._held_by_storefront[submission.storefront_id]:
             del self._held_by_storefront[submission.storefront_id]
-        if submission.done.cancelled():
-            return
+        if submission.done.done():
+            return  # its sender has hung up
         if error is not None:
             submission.done.set_exception(error)
             submission.done.exception()  # marks it as seen, though its sender may have hung up

@@ -58,6 +58,10 @@ def create_engine(url: DatabaseUrl) -> AsyncEngine:
     )
 
 
+async def _leave_as_it_is(_: asyncpg.Connection) -> None:
+    """Ingestion leaves nothing behind on a connection, so the round trip that clears it is saved."""
+
+
 def create_ingest_pool(url: DatabaseUrl, *, connections: int, timeout_seconds: float) -> asyncpg.Pool:
     """An unopened pool: it connects when first used, so the service starts although Postgres is away."""
     return asyncpg.create_pool(
@@ -66,6 +70,7 @@ def create_ingest_pool(url: DatabaseUrl, *, connections: int, timeout_seconds: f
         max_size=connections,
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=timeout_seconds,
+        reset=_leave_as_it_is,
         # A reply is a promise: whatever the server's default is, our commits wait for the disk.
         server_settings={"application_name": "footfall ingest", "synchronous_commit": "on", "jit": "off"},
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import asyncpg
 
@@ -18,27 +18,31 @@ Key = tuple[int, str]  # (storefront_id, the sender's text)
 Ids = tuple[int | None, int | None, int | None]  # (visitor_id, customer_id, account_id)
 
 
-class Kind(NamedTuple):
-    """One table of identities with its statements: find known keys, add new ones (rows come sorted by key, so that
-    two writers can't deadlock)."""
+def _resolve_sql(name: str) -> str:
+    """Purpose: the ids of keys, adding those that are new, in one round trip.
 
-    find: str
-    add: str
+    Keys come sorted and are added in that order, so that two writers can't deadlock. A key that another writer has
+    added meanwhile, after this statement began, is missing from the answer: asked for again, it is found.
+    """
+    return f"""
+        WITH wanted AS (SELECT * FROM unnest($1::int[], $2::text[]) WITH ORDINALITY AS w (storefront_id, key, place)),
+        known AS (
+            SELECT t.storefront_id, t.{name}_key AS key, t.{name}_id AS id FROM wanted
+            JOIN {name} AS t ON t.storefront_id = wanted.storefront_id AND t.{name}_key = wanted.key
+        ),
+        added AS (
+            INSERT INTO {name} (storefront_id, {name}_key)
+            SELECT storefront_id, key FROM wanted
+            WHERE (storefront_id, key) NOT IN (SELECT storefront_id, key FROM known)
+            ORDER BY place
+            ON CONFLICT DO NOTHING RETURNING storefront_id, {name}_key AS key, {name}_id AS id
+        )
+        SELECT * FROM known UNION ALL SELECT * FROM added"""  # noqa: S608  # table names from the line below
 
 
-def _kind(name: str) -> Kind:
-    wanted = "unnest($1::int[], $2::text[]) AS wanted (storefront_id, key)"
-    return Kind(
-        find=f"""
-            SELECT t.storefront_id, t.{name}_key AS key, t.{name}_id AS id FROM {wanted}
-            JOIN {name} AS t ON t.storefront_id = wanted.storefront_id AND t.{name}_key = wanted.key""",  # noqa: S608
-        add=f"""
-            INSERT INTO {name} (storefront_id, {name}_key) SELECT * FROM {wanted}
-            ON CONFLICT DO NOTHING RETURNING storefront_id, {name}_key AS key, {name}_id AS id""",  # noqa: S608
-    )
-
-
-VISITOR, CUSTOMER, ACCOUNT = _kind("visitor"), _kind("customer"), _kind("account")
+RESOLVE = {name: _resolve_sql(name) for name in ("visitor", "customer", "account")}
+# A key can slip away once, to a writer that commits between two statements; never twice, as keys are never deleted.
+RESOLVE_TRIES = 2
 
 # Purpose: remember when a visitor was first seen as a customer. A row that changes gets the changing transaction's
 # id, so that followers see it again.
@@ -66,8 +70,7 @@ class Identities:
     """Look-ups with a cache of what is known to be committed."""
 
     def __init__(self) -> None:
-        self._kinds = {"visitor": VISITOR, "customer": CUSTOMER, "account": ACCOUNT}
-        self._known: dict[str, dict[Key, int]] = {name: {} for name in self._kinds}
+        self._known: dict[str, dict[Key, int]] = {name: {} for name in RESOLVE}
         self._links: dict[Link, datetime] = {}
 
     async def resolve(self, connection: asyncpg.Connection, events: Sequence[Event]) -> Found:
@@ -109,14 +112,13 @@ class Identities:
         _add_bounded(self._links, found.links)
 
     async def _ids(self, connection: asyncpg.Connection, name: str, wanted: set[Key], found: Found) -> dict[Key, int]:
-        known, kind = self._known[name], self._kinds[name]
+        known = self._known[name]
         ids = {key: known[key] for key in wanted if key in known}
-        # Find, add, find again: the last for keys that another writer added since the first.
-        for statement in (kind.find, kind.add, kind.find):
+        for _ in range(RESOLVE_TRIES):
             missing = sorted(wanted - ids.keys())
             if not missing:
                 break
-            fresh = await _fetch_ids(connection, statement, missing)
+            fresh = await _fetch_ids(connection, RESOLVE[name], missing)
             ids |= fresh
             found.keys.setdefault(name, {}).update(fresh)
         return ids
