@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     buffer_max_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     # At most: places in one commit are numbered with 20 bits.
     flush_max_events: int = Field(2_000, ge=1, le=100_000)
-    flush_writers: int = Field(1, ge=1, le=16)
+    flush_writers: int = Field(2, ge=1, le=16)
     flush_timeout_seconds: float = Field(10.0, gt=0)
     shutdown_timeout_seconds: float = Field(20.0, gt=0)
 
