@@ -207,6 +207,7 @@ def _start_jobs(
         for job in (*jobs, compiling):
             job.cancel()
         await asyncio.gather(*jobs, compiling, return_exceptions=True)
+        gc.unfreeze()
 
     stack.push_async_callback(stop)
     return jobs
