@@ -20,6 +20,7 @@ from app.config import ENV_PREFIX, IMPORT_KEY_VARIABLE, Settings, unknown_variab
 from app.domain.storefront import KeyKind
 from app.errors import FootfallError
 from app.importers import IMPORTERS
+from app.importers.base import ImportFailed
 from app.storage.database import DatabaseUrl, create_engine, migrate
 from app.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from app.storage.storefronts import (
@@ -271,8 +272,10 @@ def main() -> None:
     """Entry point: errors that a user can do something about are one line, not a traceback."""
     try:
         app()
-    except (FootfallError, EmbeddedPostgresError) as error:
-        _fail(getattr(error, "detail", None) or str(error))
+    except FootfallError as error:
+        _fail(error.detail)
+    except (EmbeddedPostgresError, ImportFailed) as error:
+        _fail(str(error))
     except (SQLAlchemyError, OSError) as error:
         cause = str(getattr(error, "orig", None) or error)
         _fail(f"{cause.splitlines()[0] if cause else type(error).__name__}\n`footfall doctor` looks for the reason.")

@@ -145,7 +145,7 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
             False,
             "The event table holds transaction numbers from another cluster (was a dump restored?): reports would "
             "read them again and again. Stop the service and run: UPDATE event SET xid = pg_current_xact_id(); "
-            "UPDATE visitor_link SET xid = pg_current_xact_id();",
+            "UPDATE visitor_link SET xid = pg_current_xact_id(); UPDATE instance SET instance_id = gen_random_uuid();",
         )
 
 

@@ -26,14 +26,13 @@ class ServerError(Exception):
     """The demo could not start its service"""
 
 
-def run_footfall(*arguments: str, data_dir: Path) -> dict[str, Any]:
+def run_footfall(*arguments: str, data_dir: Path) -> Any:
     """The JSON answer of one `footfall` command."""
     command = [*FOOTFALL, *arguments, "--json", "--data-dir", str(data_dir)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ServerError(f"`footfall {' '.join(arguments)}` failed:\n{_tail(done.stderr or done.stdout)}")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    return json.loads(done.stdout)
 
 
 def is_ready(client: httpx.Client) -> bool:

@@ -35,7 +35,9 @@ def load_shop(data_dir: Path) -> DemoShop | None:
 def create_shop(data_dir: Path) -> DemoShop:
     """Makes storefront and keys through the command line, and writes them down."""
     place = ("--time-zone", "Europe/Berlin", "--currency", "EUR")
-    storefront = run_footfall("storefront", "create", NAME, *place, data_dir=data_dir)
+    # It is there already when an earlier start was interrupted before its keys were written down.
+    known = [shop for shop in run_footfall("storefront", "list", data_dir=data_dir) if shop["name"] == NAME]
+    storefront = known[0] if known else run_footfall("storefront", "create", NAME, *place, data_dir=data_dir)
     storefront_id = int(storefront["storefront_id"])
     shop = DemoShop(
         storefront_id,

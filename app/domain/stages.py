@@ -65,28 +65,35 @@ DEFAULT_STAGES: tuple[Stage, ...] = (
 )
 
 
+# Stages that may come after one another: enough for "again after buying", and few enough to be quick.
+AFTER_MAX = 2
+
+
 def stage_alternatives(
     stages: Sequence[Stage], stage_name: str, where: tuple[Condition, ...] = ()
 ) -> tuple[Alternative, ...]:
     """What a stage means in terms of events; `where` is added to each of its rules.
 
-    Raises KeyError for a stage that the storefront does not have.
+    Raises KeyError for a stage that the storefront does not have, ValueError when more than AFTER_MAX stages come
+    after one another.
     """
     by_name = {stage.name: stage for stage in stages}
+    known: dict[str, tuple[Alternative, ...]] = {"": ()}
 
-    def alternatives(name: str, extra: tuple[Condition, ...], seen: tuple[str, ...]) -> tuple[Alternative, ...]:
-        if name in seen:
-            raise ValueError(f"stage {name!r} is defined as coming after itself")
+    def required(name: str, depth: int) -> tuple[Alternative, ...]:
+        if depth > AFTER_MAX:
+            raise ValueError(f"more than {AFTER_MAX} stages come after one another, or one after itself: {name!r}")
+        if name not in known:
+            known[name] = alternatives(name, (), depth)
+        return known[name]
+
+    def alternatives(name: str, extra: tuple[Condition, ...], depth: int) -> tuple[Alternative, ...]:
         return tuple(
-            Alternative(
-                rule.event_name,
-                rule.where + extra,
-                alternatives(rule.after, (), (*seen, name)) if rule.after else (),
-            )
+            Alternative(rule.event_name, rule.where + extra, required(rule.after or "", depth + bool(rule.after)))
             for rule in by_name[name].rules
         )
 
-    return alternatives(stage_name, where, ())
+    return alternatives(stage_name, where, 0)
 
 
 def stage_steps(stages: Sequence[Stage]) -> tuple[Step, ...]:

@@ -14,7 +14,11 @@ URL_MAX = 2_048  # characters
 PROPERTIES_MAX = 100  # per event
 
 
-class ImportFileError(Exception):
+class ImportFailed(Exception):
+    """An import can't go on; its text says why and what to change."""
+
+
+class ImportFileError(ImportFailed):
     """A file to import cannot be read."""
 
     def __init__(self, path: Path, detail: str) -> None:

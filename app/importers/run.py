@@ -39,7 +39,9 @@ def import_files(importer: Importer, files: Sequence[Path], *, url: str, key: st
     unreadable = _Unreadable()
     total = importer.count(files)
     headers = {"Authorization": f"Bearer {key}"}
-    client = httpx.Client(base_url=url, headers=headers, timeout=REQUEST_TIMEOUT_SECONDS)
+    # A proxy of the environment has no business between us and our own machine, and must not see the key.
+    is_remote = httpx.URL(url).host not in ("127.0.0.1", "localhost", "::1")
+    client = httpx.Client(base_url=url, headers=headers, timeout=REQUEST_TIMEOUT_SECONDS, trust_env=is_remote)
     progress = _progress(console)
     try:
         with client, progress:

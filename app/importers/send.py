@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import httpx
 import msgspec
 
+from app.importers.base import ImportFailed
+
 BODY_MAX_EVENTS = 1_000  # one commit of the service's batcher
 BODY_MAX_BYTES = 1 << 20  # 1 MiB: well below what the service accepts in one body
 PATIENCE_SECONDS = 300.0  # a restart or a failover of Postgres takes less
@@ -20,11 +22,11 @@ EXAMPLES_MAX = 5  # refused events kept to show
 EXAMPLE_BYTES = 300  # of each of them
 
 
-class ImportRefused(Exception):
+class ImportRefused(ImportFailed):
     """The service does not take these events; sending them again would not help."""
 
 
-class ImportGaveUp(Exception):
+class ImportGaveUp(ImportFailed):
     """The service has not answered for too long."""
 
 

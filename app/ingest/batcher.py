@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -164,8 +165,7 @@ class Batcher:
             await self._store_apart(batch, error)
         except SinkUnavailable as error:
             self._fail(batch, error.reason, error)
-        except Exception as error:  # a bug in the sink must not end the writer; logged, counted, answered
-            logger.exception("flush failed", extra={"action": "flush_failed", "events": sum(s.count for s in batch)})
+        except Exception as error:  # noqa: BLE001  # a bug in the sink must not end the writer; logged, counted, answered
             self._fail(batch, "database", error)
         else:
             self._metrics.flush_seconds.observe(time.monotonic() - started)
@@ -194,10 +194,12 @@ class Batcher:
 
     def _fail(self, batch: Sequence[Submission], reason: str, error: Exception) -> None:
         self._metrics.flush_failures.labels(reason).inc()
-        logger.error(
-            "flush failed",
-            extra={"action": "flush_failed", "reason": reason, "error": str(error), "requests": len(batch)},
-        )
+        facts = {"action": "flush_failed", "reason": reason, "requests": len(batch), "error": type(error).__name__}
+        if isinstance(error, SinkUnavailable | UnstorableError):
+            facts["error"] = str(error)
+        else:  # a bug: where it happened, but not its text, which may quote an event
+            facts["frames"] = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("flush failed", extra=facts)
         for submission in batch:
             self._finish(
                 submission,

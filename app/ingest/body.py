@@ -8,6 +8,7 @@ from starlette.types import Receive
 from app.errors import TooLarge, Unavailable, Unreadable, UnsupportedType
 
 GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MEMBERS_MAX = 1_000
 
 
 class ClientGone(Exception):
@@ -45,17 +46,23 @@ async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
 
 
 def _gunzip(body: bytes, max_bytes: int) -> bytes:
-    """Never makes more than max_bytes + 1 bytes out of it, whatever it claims to hold."""
-    decompressor = zlib.decompressobj(wbits=31)
-    try:
-        plain = decompressor.decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise Unreadable("The body is no valid gzip; compress it again, or send it plain.") from error
-    if len(plain) > max_bytes:
-        raise _too_large(max_bytes)
-    if not decompressor.eof:
-        raise Unreadable("The gzip body is cut off; send it whole.")
-    return plain
+    """All members of the file (gzip allows several, one after the other). Never makes much more than max_bytes."""
+    chunks: list[bytes] = []
+    size, rest = 0, body
+    while rest:
+        decompressor = zlib.decompressobj(wbits=31)
+        try:
+            chunk = decompressor.decompress(rest, max_bytes + 1 - size)
+        except zlib.error as error:
+            raise Unreadable("The body is no valid gzip; compress it again, or send it plain.") from error
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes or len(chunks) > GZIP_MEMBERS_MAX:
+            raise _too_large(max_bytes)
+        if not decompressor.eof:
+            raise Unreadable("The gzip body is cut off; send it whole.")
+        rest = decompressor.unused_data
+    return b"".join(chunks)
 
 
 def _too_large(max_bytes: int) -> TooLarge:

@@ -120,7 +120,7 @@ class IngestEndpoint:
             raise Unauthenticated("Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=.")
         key = await self._find_key(secret)
         if key is None:
-            raise Unauthenticated("This key is not known; `footfall keys create` makes one. A new key works at once.")
+            raise Unauthenticated("This key is not known; `footfall keys create` makes one.")
         if key.kind not in (KeyKind.WRITE, KeyKind.SERVER):
             raise Forbidden(f"This is a {key.kind} key; events are sent with a write or a server key.")
         if from_query and key.kind is not KeyKind.WRITE:

@@ -40,8 +40,13 @@ def all_sql(conditions: Sequence[Condition]) -> Sql:
 
 
 def _any_equal(path: str, values: Sequence[Any]) -> Sql:
-    parts = [_compare(path, "=", value) for value in values]
-    return f"({' OR '.join(sql for sql, _ in parts) or 'false'})", [item for _, items in parts for item in items]
+    numbers = [float(value) for value in values if _is_number(value)]
+    texts = [_text(value) for value in values if not _is_number(value)]
+    sql = (
+        f"(coalesce(list_contains(?::DOUBLE[], {_AS_NUMBER}), false)"
+        f" OR coalesce(list_contains(?::VARCHAR[], {_TEXT}), false))"
+    )
+    return sql, [numbers, path, path, texts, path]
 
 
 def _compare(path: str, operator: str, value: Any) -> Sql:

@@ -5,6 +5,7 @@ and takes the rows that are visible now and were not visible then. So a transact
 when it commits, and one that stays open holds nobody up.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -19,6 +20,7 @@ import adbc_driver_postgresql.dbapi as adbc
 import duckdb
 import numpy as np
 import pyarrow as pa
+from sqlalchemy import make_url
 
 from app.errors import FootfallError, Unavailable
 from app.mirror.schema import clear, first_row, is_damage, open_mirror, start_anew
@@ -30,6 +32,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 POSITION_BITS = 20
 
 REBUILD_RETRY_SECONDS = 5
+# Seconds, the last in milliseconds; see libpq's connection parameters.
+LIBPQ_TIMEOUTS = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
 
 # Purpose: one consistent look. The clock is read before the snapshot is taken, so that everything stored before
 # as_of is in. Returns the database's name for itself, the snapshot, the time, and whether there are events of
@@ -157,7 +167,7 @@ class Mirror:
         if self._duckdb is None:
             self._duckdb = start_anew(self._path, memory_bytes=self._memory_bytes)
         if self._postgres is None:
-            self._postgres = adbc.connect(self._postgres_url, autocommit=True)
+            self._postgres = adbc.connect(_with_timeouts(self._postgres_url), autocommit=True)
         with self._postgres.cursor() as postgres, self.cursor() as mirror:
             postgres.execute(BEGIN)
             mirror.execute("BEGIN")
@@ -165,8 +175,9 @@ class Mirror:
                 progress = self._copy_new(postgres, mirror)
                 mirror.execute("COMMIT")
             except BaseException:
-                mirror.execute("ROLLBACK")
-                self._names = {}
+                self._names = {}  # names that were new are undone with the rest
+                with contextlib.suppress(duckdb.Error):  # a COMMIT that failed has rolled back already
+                    mirror.execute("ROLLBACK")
                 raise
             postgres.execute("COMMIT")
         return progress
@@ -223,6 +234,12 @@ class Mirror:
                 mirror.execute("INSERT INTO event_name VALUES (?, ?)", [self._names[name], name])
             ids[place] = self._names[name]
         return batch.append_column("name_id", pa.array(ids[names.indices.to_numpy()]))
+
+
+def _with_timeouts(postgres_url: str) -> str:
+    """The address with what it does not say itself: a server that vanished must not hold reports up for hours."""
+    url = make_url(postgres_url)
+    return url.set(query={**LIBPQ_TIMEOUTS, **url.query}).render_as_string(hide_password=False)
 
 
 def _each_batch(

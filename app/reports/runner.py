@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -46,15 +46,18 @@ class ReportRunner:
             raise TooMany("Too many reports are asked for at once.", retry_after_seconds=RETRY_AFTER_SECONDS)
         self._held += 1
         try:
-            async with self._slots:
-                with self._metrics.report_seconds.labels(report_name).time():
-                    return await self._run(storefront_id, work)
-        finally:
+            await self._slots.acquire()
+        except BaseException:
             self._held -= 1
+            raise
+        with self._metrics.report_seconds.labels(report_name).time():
+            return await self._run(storefront_id, work)
 
     async def _run(self, storefront_id: int, work: Callable[[Scan], T]) -> T:
+        """The answer within the time limit. The slot is free when the thread has ended, which can be later."""
         started: list[Scan] = []
         task = asyncio.create_task(asyncio.to_thread(self._work, storefront_id, work, started))
+        task.add_done_callback(self._release)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._timeout_seconds)
             if done:
@@ -64,11 +67,14 @@ class ReportRunner:
                 "shorten the range or add conditions to the first step."
             )
         finally:
-            if not task.done():  # over the limit, or the client has gone: stop the work and hold the slot until it has
-                if started:
-                    started[0].interrupt()
-                await asyncio.wait({task})
-                task.exception()  # marks it as seen
+            if started and not task.done():  # over the limit, or the client has gone
+                started[0].interrupt()
+
+    def _release(self, task: asyncio.Task[Any]) -> None:
+        self._slots.release()
+        self._held -= 1
+        if not task.cancelled():
+            task.exception()  # marks it as seen, though nobody may wait for it any more
 
     def _work(self, storefront_id: int, work: Callable[[Scan], T], started: list[Scan]) -> T:
         try:

@@ -104,6 +104,8 @@ class PostgresSink:
         except asyncpg.QueryCanceledError as error:
             raise SinkUnavailable("timeout", _cause(error)) from error
         except CONNECTION_FAILURES as error:
+            # The server we meet next may be another one, promoted before it had all of our ids.
+            self._identities = Identities()
             raise SinkUnavailable("connection", _cause(error)) from error
         except asyncpg.PostgresError as error:
             raise SinkUnavailable("database", _cause(error)) from error

@@ -1,7 +1,9 @@
 """Storefronts and API keys: kept in Postgres, looked up in memory."""
 
 import asyncio
+import contextlib
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.domain.funnel import Condition, Operator
 from app.domain.stages import DEFAULT_STAGES, Stage, StageRule
 from app.domain.storefront import ApiKey, KeyKind, Storefront
-from app.errors import FootfallError, Invalid, NotFound
+from app.errors import FootfallError, Invalid, NotFound, Unavailable
 from app.storage.tables import api_key, storefront
 
 # How long a revoked key may go on working, and a new one may wait until it works.
@@ -81,18 +83,26 @@ async def find_storefront(engine: AsyncEngine, id_or_name: str) -> Storefront:
 async def create_key(
     engine: AsyncEngine, storefront_id: int, kind: KeyKind, origins: Sequence[str] | None = None
 ) -> str:
-    """Make a key and return its text, which is stored nowhere: only its digest is."""
+    """Make a key and return its text, which is stored nowhere: only its digest is. Raises Invalid for an origin."""
     secret = f"ff_{kind}_{secrets.token_urlsafe(SECRET_BYTES)}"
     statement = api_key.insert().values(
         storefront_id=storefront_id,
         kind=kind.value,
         digest=_digest(secret),
         prefix=secret[:PREFIX_CHARACTERS],
-        origins=list(origins) if origins else None,
+        origins=list(map(_origin, origins)) if origins else None,
     )
     async with engine.begin() as connection:
         await connection.execute(statement)
     return secret
+
+
+def _origin(given: str) -> str:
+    """As browsers write it."""
+    origin = given.strip().lower().removesuffix("/")
+    if not re.fullmatch(r"https?://[^/\s?#@]+", origin):
+        raise Invalid(f"{given!r} is no origin; write it as https://shop.example, without a path.")
+    return origin
 
 
 class KeyEntry(NamedTuple):
@@ -165,7 +175,7 @@ class CachedKeys:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._keys: dict[bytes, ApiKey] = {}
-        self._read_at = float("-inf")
+        self._read_at = self._failed_at = float("-inf")
         self._lock = asyncio.Lock()
 
     def forget(self) -> None:
@@ -173,26 +183,31 @@ class CachedKeys:
         self._read_at = float("-inf")
 
     async def find(self, secret: str) -> ApiKey | None:
+        """A key made just now is found within a second. Raises Unavailable while unknown keys can't be looked up."""
         digest = _digest(secret)
-        found = self._keys.get(digest)
-        if time.monotonic() - self._read_at > (REFRESH_SECONDS if found else MISS_REFRESH_SECONDS):
-            await self._refresh(must=found is None)
-            found = self._keys.get(digest)
-        return found
+        asked = time.monotonic()
+        if digest not in self._keys:
+            await self._read_again(asked)
+        elif asked - self._read_at > REFRESH_SECONDS and not self._lock.locked():
+            with contextlib.suppress(Unavailable):  # while Postgres is away, what was known stays good
+                await self._read_again(asked)
+        return self._keys.get(digest)
 
-    async def _refresh(self, *, must: bool) -> None:
-        if self._lock.locked() and not must:
-            return
+    async def _read_again(self, asked: float) -> None:
+        """Read all keys, unless that was done, or failed, since `asked`; at most once in MISS_REFRESH_SECONDS."""
         async with self._lock:
-            if time.monotonic() - self._read_at <= MISS_REFRESH_SECONDS:
-                return  # another request has just done it
+            if self._read_at >= asked:
+                return
+            if self._failed_at > asked - MISS_REFRESH_SECONDS:
+                raise Unavailable("Keys can't be checked at the moment; send again.", retry_after_seconds=2)
+            await asyncio.sleep(self._read_at + MISS_REFRESH_SECONDS - time.monotonic())
+            started = time.monotonic()
             try:
                 self._keys = await _read_keys(self._engine)
-                self._read_at = time.monotonic()
-            except Exception:  # whatever the driver raises while Postgres is away
-                if must:
-                    raise
-                self._read_at = time.monotonic() - REFRESH_SECONDS + MISS_REFRESH_SECONDS
+            except Exception as error:  # whatever the driver raises while Postgres is away
+                self._failed_at = time.monotonic()
+                raise Unavailable("Keys can't be checked at the moment; send again.", retry_after_seconds=2) from error
+            self._read_at = started
 
 
 async def _read_keys(engine: AsyncEngine) -> dict[bytes, ApiKey]:

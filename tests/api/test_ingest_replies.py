@@ -145,6 +145,17 @@ async def test_a_gzip_bomb_is_413(service: Service) -> None:
     assert_problem(reply, 413, "too-large")
 
 
+async def test_every_member_of_a_gzip_is_read(service: Service) -> None:
+    """Shippers of logs append compressed chunks to one file."""
+    lines = (b'{"event":"page_viewed","visitor_id":"ana"}\n', b'{"event":"page_viewed","visitor_id":"bo"}\n')
+
+    reply = await service.send_bytes(
+        b"".join(map(gzip.compress, lines)), headers={"Content-Type": "application/x-ndjson"}
+    )
+
+    assert reply.json() == {"received": 2, "stored": 2, "duplicates": 0}
+
+
 async def test_broken_gzip_is_400(service: Service) -> None:
     for broken in (gzip.compress(b"[]")[:-4], b"\x1f\x8bnonsense"):
         reply = await service.send_bytes(broken, headers={"Content-Encoding": "gzip"})

@@ -237,3 +237,30 @@ def test_a_command_without_its_database_says_so_in_a_line(
         assert "`footfall doctor` looks for the reason" in done.text
         assert "hunter2" not in done.text
         assert "Traceback" not in done.text
+
+
+def test_keys_can_be_listed_and_ended(on_database: DatabaseUrl, footfall: Footfall) -> None:
+    footfall("storefront", "create", "Shop")
+    footfall("keys", "create", "Shop", "--kind", "write", "--origin", "https://Shop.example/")
+    (key,) = footfall("keys", "list", "Shop", "--json").json
+
+    assert (key["kind"], key["origins"]) == ("write", ["https://shop.example"])
+    assert footfall("keys", "revoke", str(key["key_id"])).code == 0
+    assert footfall("keys", "list", "Shop", "--json").json == []
+    assert "There is no key" in footfall("keys", "revoke", str(key["key_id"])).text
+
+
+def test_an_origin_that_no_browser_sends_is_refused(on_database: DatabaseUrl, footfall: Footfall) -> None:
+    footfall("storefront", "create", "Shop")
+    done = footfall("keys", "create", "Shop", "--kind", "write", "--origin", "shop.example/cart")
+
+    assert done.code == 1
+    assert "write it as https://shop.example" in done.text
+
+
+def test_a_missing_file_to_import_is_said_in_a_line(footfall: Footfall, tmp_path: Path) -> None:
+    done = footfall("import", "ndjson", str(tmp_path / "nothing.ndjson"), "--key", "ff_server_x")
+
+    assert done.code == 1
+    assert "nothing.ndjson" in done.text
+    assert "Traceback" not in done.text

@@ -69,6 +69,8 @@ def serve() -> None:
 
 if sys.argv[1] == "serve":
     serve()
+elif sys.argv[1:3] == ["storefront", "list"]:
+    sys.stdout.write("[]")
 elif sys.argv[1] == "storefront":
     sys.stdout.write(json.dumps({"storefront_id": 7, "name": sys.argv[3]}))
 else:

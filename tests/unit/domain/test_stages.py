@@ -85,5 +85,13 @@ def test_a_stage_that_does_not_exist_or_comes_after_itself_is_an_error() -> None
     )
     with pytest.raises(KeyError):
         stage_alternatives(DEFAULT_STAGES, "loyalty")
-    with pytest.raises(ValueError, match="coming after itself"):
+    with pytest.raises(ValueError, match="one after itself"):
         stage_alternatives(circle, "hen")
+
+
+def test_at_most_two_stages_come_after_one_another() -> None:
+    chain = tuple(Stage(str(n), (StageRule(f"event {n}", after=str(n - 1) if n else None),)) for n in range(4))
+
+    assert stage_alternatives(chain, "2")[0].after[0].after[0].event_name == "event 0"
+    with pytest.raises(ValueError, match="more than 2 stages"):
+        stage_alternatives(chain, "3")
