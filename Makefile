@@ -32,7 +32,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 up: $(PROJECT) ## install, start the service with a demo shop, keep running (HOST= PORT= DATA_DIR=)
-	@$(BIN)/footfall demo --host "$(HOST)" --port "$(PORT)" --data-dir "$(DATA_DIR)"
+	@exec $(BIN)/footfall demo --host "$(HOST)" --port "$(PORT)" --data-dir "$(DATA_DIR)"
 
 test: $(INSTALLED_DEV) ## all tests that are not measurements (ARGS="-k funnel")
 	$(BIN)/python -m pytest -n 2 $(ARGS)

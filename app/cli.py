@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import asyncpg
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -77,7 +78,11 @@ def load_settings(**given: Any) -> Settings:
 def database(settings: Settings) -> Iterator[DatabaseUrl]:
     """The database's address; an embedded Postgres runs meanwhile when no other is set."""
     if settings.database_url is not None:
-        yield DatabaseUrl.parse(settings.database_url.get_secret_value())
+        url = DatabaseUrl.parse(settings.database_url.get_secret_value())
+        try:
+            yield url
+        except (OSError, asyncpg.PostgresError) as error:
+            raise UsageError(f"Postgres at {url.place} (FOOTFALL_DATABASE_URL) can't be used: {error}") from error
         return
     with EmbeddedPostgres(settings.data_dir) as postgres:
         yield DatabaseUrl.parse(postgres.url)
@@ -107,11 +112,11 @@ def serve(
     data_dir: DataDir = None,
 ) -> None:
     """Run the service until it is stopped."""
-    from app.server import run_server, stop_on_signals
+    from app.server import only_service, run_server, stop_on_signals
 
     stop_on_signals()
     settings = load_settings(host=host, port=port, data_dir=data_dir)
-    with database(settings) as url:
+    with only_service(settings), database(settings) as url:
         if settings.migrate_on_start:
             migrate(url)
         run_server(settings, url)
@@ -139,11 +144,16 @@ def migrate_command(data_dir: DataDir = None) -> None:
 
 
 @app.command()
-def doctor(data_dir: DataDir = None) -> None:
+def doctor(
+    host: Annotated[str | None, typer.Option(help="Where the service listens.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Its port.", show_default="8000")] = None,
+    data_dir: DataDir = None,
+) -> None:
     """Say what is wrong with the set-up, in plain words."""
     from app.doctor import examine
 
-    raise typer.Exit(asyncio.run(examine(load_settings(data_dir=data_dir), console)))
+    settings = load_settings(host=host, port=port, data_dir=data_dir)
+    raise typer.Exit(asyncio.run(examine(settings, console)))
 
 
 @app.command("import")
@@ -151,7 +161,9 @@ def import_command(
     source: Annotated[str, typer.Argument(help=f"What the files hold: {', '.join(i.name for i in IMPORTERS)}.")],
     files: Annotated[list[Path], typer.Argument(help="Files, in the order of their time.")],
     key: Annotated[str, typer.Option(help="A server key.", envvar=IMPORT_KEY_VARIABLE, show_default=False)],
-    url: Annotated[str, typer.Option(help="Where the service runs.")] = "http://127.0.0.1:8000",
+    url: Annotated[
+        str | None, typer.Option(help="Where the service runs.", show_default="http://127.0.0.1:8000, or as set")
+    ] = None,
 ) -> None:
     """Send files of events through the service. Running it again stores nothing twice."""
     from app.importers.run import import_files
@@ -159,6 +171,8 @@ def import_command(
     importer = next((importer for importer in IMPORTERS if importer.name == source), None)
     if importer is None:
         raise UsageError(f"{source!r} can't be imported; there are {', '.join(i.name for i in IMPORTERS)}.")
+    settings = load_settings()
+    url = url or f"http://{settings.host}:{settings.port}"
     totals = import_files(importer, files, url=url, key=key, console=console)
     raise typer.Exit(1 if totals.rejected or totals.unreadable else 0)
 

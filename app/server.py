@@ -1,12 +1,17 @@
 """Runs the application under uvicorn."""
 
+import fcntl
 import os
 import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
 from app.config import Settings
+from app.errors import FootfallError
 from app.logs import configure_logging
 from app.storage.database import DatabaseUrl
 
@@ -21,6 +26,38 @@ def stop_on_signals() -> None:
     """
     for stop_signal in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop_signal, lambda *_: sys.exit(0))
+
+
+class CannotServe(FootfallError):
+    """The service can't start here"""
+
+
+@contextmanager
+def only_service(settings: Settings) -> Iterator[None]:
+    """Holds the data directory for one service, and sees that the port is free. Raises CannotServe.
+
+    Before anything is started, so that the reason is one line.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / "serve.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            detail = f"Another service runs on {settings.data_dir}: stop it, or choose another --data-dir."
+            raise CannotServe(detail) from error
+        _check_port(settings)
+        yield
+
+
+def _check_port(settings: Settings) -> None:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        place = f"Port {settings.port} on {settings.host}"
+        raise CannotServe(f"{place} can't be used ({error.strerror}): choose another --port or --host.") from error
 
 
 def run_server(settings: Settings, url: DatabaseUrl) -> None:

@@ -23,8 +23,9 @@ from rich.table import Table
 from rich.text import Text
 
 from app.importers.base import Importer, Unreadable
-from app.importers.send import SendTotals, send_events
+from app.importers.send import ImportRefused, SendTotals, send_events
 
+ANSWER_SECONDS = 5.0
 REQUEST_TIMEOUT_SECONDS = 60.0  # far longer than a commit of 1,000 events takes on a busy machine
 UNREADABLE_SHOWN = 5
 
@@ -45,6 +46,7 @@ def import_files(importer: Importer, files: Sequence[Path], *, url: str, key: st
     progress = _progress(console)
     try:
         with client, progress:
+            _say_if_nobody_answers(client, console)
             bar = progress.add_task(f"import {importer.name}", total=total)
 
             def show(totals: SendTotals) -> None:
@@ -60,6 +62,21 @@ def import_files(importer: Importer, files: Sequence[Path], *, url: str, key: st
         latest.unreadable = unreadable.count
         _print_outcome(console, latest, unreadable)
     return latest
+
+
+def _say_if_nobody_answers(client: httpx.Client, console: Console) -> None:
+    """Sending is tried for minutes; whoever waits should know for what."""
+    try:
+        client.get("/livez", timeout=ANSWER_SECONDS)
+    except httpx.UnsupportedProtocol as error:
+        raise ImportRefused(f"{client.base_url} is no address; it begins with http:// or https://.") from error
+    except httpx.TransportError:
+        console.print(
+            f"Nothing answers at {client.base_url} yet; trying on. Choose another address with --url.",
+            style="yellow",
+            markup=False,
+            highlight=False,
+        )
 
 
 @dataclass

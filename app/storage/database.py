@@ -42,6 +42,12 @@ class DatabaseUrl:
             raise BadDatabaseUrl(f"FOOTFALL_DATABASE_URL must start with postgresql://, not {url.drivername}://")
         return cls(url.set(drivername="postgresql").render_as_string(hide_password=False))
 
+    @property
+    def place(self) -> str:
+        """Host, port and database, for messages."""
+        url = make_url(self.libpq)
+        return f"{url.host or url.query.get('host', 'localhost')}:{url.port or 5432}/{url.database}"
+
 
 def create_engine(url: DatabaseUrl) -> AsyncEngine:
     """The engine for everything but the ingestion of events, which has a pool of its own."""

@@ -234,7 +234,7 @@ def test_a_command_without_its_database_says_so_in_a_line(
     for arguments in (("storefront", "list"), ("migrate",)):
         done = footfall(*arguments)
         assert done.code == 1
-        assert "`footfall doctor` looks for the reason" in done.text
+        assert "(FOOTFALL_DATABASE_URL) can't be used" in done.text
         assert "hunter2" not in done.text
         assert "Traceback" not in done.text
 
