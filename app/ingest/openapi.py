@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.domain.outcome import Outcome, RejectReason
-from app.ingest.formats.native import NativeEvent
+from app.ingest.formats.native_event import NativeEvent
 
 _EVENT = "#/components/schemas/NativeEvent"
 _PROBLEM = "#/components/schemas/Problem"

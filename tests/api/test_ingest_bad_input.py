@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.domain.outcome import RejectReason
-from app.ingest.formats.native import NativeEvent
+from app.ingest.formats.native_event import NativeEvent
 from tests.api.problem import assert_problem
 from tests.events import NOW_TEXT, sent
 from tests.service import Service

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from app.domain.outcome import Outcome, RejectReason
-from app.ingest.formats.native import NativeEvent
+from app.ingest.formats.native_event import NativeEvent
 from tests.events import many
 from tests.service import Service
 

@@ -3,49 +3,27 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from app.domain.event import Event, canonical_event_id, new_event_id
 from app.domain.outcome import Outcome, Rejection, RejectReason
 from app.errors import FieldError, TooLarge, Unreadable, UnsupportedType
 from app.ingest.formats.base import Decoded, IngestResult, RequestContext
+from app.ingest.formats.native_event import (
+    PROPERTIES_MAX_BYTES,
+    PROPERTIES_MAX_COUNT,
+    PROPERTIES_MAX_DEPTH,
+    NativeEvent,
+    Time,
+)
+from app.ingest.formats.native_faults import TIME_ADVICE, rejection_of
 from app.ingest.formats.split import SplitError, split_elements, split_members
-
-# Limits of one event, in characters unless the name says otherwise; the README states them.
-NAME_MAX = 100
-ID_MAX = 200
-URL_MAX = 2_048
-SEQ_MAX = 2**31 - 1
-PROPERTY_NAME_MAX = 100
-PROPERTIES_MAX_COUNT = 100
-PROPERTIES_MAX_BYTES = 32 * 1024
-PROPERTIES_MAX_DEPTH = 10
-QUOTE_MAX = 300  # characters of an explanation
 
 JSON_TYPES = frozenset({"application/json", "text/plain", ""})
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
-
-Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX)]
-Url = Annotated[str, Meta(max_length=URL_MAX)]
-Time = Annotated[datetime, Meta(tz=True)]
-
-
-class NativeEvent(Struct, forbid_unknown_fields=True, gc=False):
-    """An event as senders write it; the README's table of fields says what each means."""
-
-    event: Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
-    event_id: Id | None = None
-    visitor_id: Id | None = None
-    customer_id: Id | None = None
-    account_id: Id | None = None
-    client_time: Time | None = None
-    seq: Annotated[int, Meta(ge=0, le=SEQ_MAX)] | None = None
-    url: Url | None = None
-    referrer: Url | None = None
-    properties: dict[Annotated[str, Meta(max_length=PROPERTY_NAME_MAX)], Any] | None = None
 
 
 class _Peek(Struct):
@@ -158,7 +136,7 @@ def _decode_pieces(body: bytes, context: RequestContext) -> Decoded:
         except _Refused as refused:
             decoded.rejections.append(Rejection(index, refused.reason, refused.pointer, refused.detail, piece))
         except _FAULTS as fault:
-            decoded.rejections.append(_rejection(index, fault, piece))
+            decoded.rejections.append(rejection_of(index, fault, piece))
     decoded.indexes = indexes
     return decoded
 
@@ -191,7 +169,7 @@ def _envelope_pieces(members: Mapping[bytes, bytes]) -> tuple[Sequence[bytes], d
         sent_at = _decode_time(members.get(b'"sent_at"', b"null"))
         sent_at = sent_at and _utc(sent_at)
     except (*_FAULTS, ValueError) as fault:
-        error = FieldError(f"{fault}. {_TIME_ADVICE}", "/sent_at")
+        error = FieldError(f"{fault}. {TIME_ADVICE}", "/sent_at")
         raise Unreadable("`sent_at` is no time.", errors=[error]) from fault
     return split_elements(members[b'"events"']), sent_at
 
@@ -220,7 +198,7 @@ def _client_time(sent: datetime | None) -> datetime | None:
     try:
         return sent and _utc(sent)
     except ValueError as error:
-        raise _Refused(RejectReason.BAD_TIME, "/client_time", f"{error}. {_TIME_ADVICE}") from error
+        raise _Refused(RejectReason.BAD_TIME, "/client_time", f"{error}. {TIME_ADVICE}") from error
 
 
 def _event(native: NativeEvent, context: RequestContext, may_hold_nul: bool) -> Event:
@@ -293,61 +271,3 @@ def _refuse_nul(native: NativeEvent, properties: str) -> None:
     # The encoder writes NUL as \u0000; the same characters as text follow another backslash.
     if re.search(r"(?<!\\)(?:\\\\)*\\u0000", properties):
         raise _Refused(RejectReason.NUL_CHARACTER, "/properties", detail)
-
-
-_TIME_ADVICE = "Write times as RFC 3339 with an offset, such as 2026-11-21T10:15:00.123Z."
-_PLACE = re.compile(r" - at (?:`key` in )?`\$(.*?)`$")
-# The decoder's words, each with the reason it means and advice to add; first match counts.
-_MEANINGS: tuple[tuple[str, RejectReason, str], ...] = (
-    ("of length <=", RejectReason.TOO_LONG, "Shorten it."),
-    ("of length >=", RejectReason.EMPTY, "Leave the field out, or give it a value."),
-    ("missing required field", RejectReason.MISSING_FIELD, "Every event needs a name in `event`."),
-    ("unknown field", RejectReason.UNKNOWN_FIELD, "Put values of your own into `properties`."),
-    ("datetime", RejectReason.BAD_TIME, _TIME_ADVICE),
-    ("out of range", RejectReason.OUT_OF_RANGE, "Send it as text."),
-    ("`int` <=", RejectReason.OUT_OF_RANGE, f"It goes from 0 to {SEQ_MAX}."),
-    ("`int` >=", RejectReason.OUT_OF_RANGE, f"It goes from 0 to {SEQ_MAX}."),
-)
-_FIELD = re.compile(r"field `(.*)`", re.DOTALL)
-
-
-def _rejection(index: int, fault: Exception, piece: bytes) -> Rejection:
-    reason, pointer, detail = _explain(fault, piece)
-    return Rejection(index, reason, _quotable(pointer), _quotable(detail), piece)
-
-
-def _explain(fault: Exception, piece: bytes) -> tuple[RejectReason, str, str]:
-    """Puts a decoder's fault into our words: reason, pointer, detail."""
-    if isinstance(fault, RecursionError):
-        return (
-            RejectReason.TOO_DEEP,
-            "",
-            f"The event is nested too deep; {PROPERTIES_MAX_DEPTH} levels are allowed.",
-        )
-    if not isinstance(fault, msgspec.ValidationError):
-        return RejectReason.INVALID_JSON, "", _json_detail(fault, piece)
-    message = str(fault)
-    place = _PLACE.search(message)
-    problem = message[: place.start()] if place else message
-    pointer = place[1].split("[")[0].replace(".", "/") if place else ""
-    if pointer == "" and "Expected `object`" in problem:
-        return RejectReason.NOT_AN_OBJECT, "", f"{problem}. An event is a JSON object."
-    for words, reason, advice in _MEANINGS:
-        if words in problem:
-            if not pointer and (field := _FIELD.search(problem)):
-                pointer = "/" + field[1].replace("~", "~0").replace("/", "~1")
-            return reason, pointer, f"{problem}. {advice}"
-    return RejectReason.WRONG_TYPE, pointer, f"{problem}."
-
-
-def _quotable(text: str) -> str:
-    """Text that may hold a sender's field name: bounded, and without what Postgres can't keep."""
-    return text.replace("\0", "\\0")[:QUOTE_MAX]
-
-
-def _json_detail(fault: Exception, piece: bytes) -> str:
-    if isinstance(fault, UnicodeDecodeError):
-        return "The text is not UTF-8."
-    if "surrogate" in str(fault) or ("truncated" in str(fault) and re.search(rb"\\u[dD][89abAB]", piece)):
-        return "The text holds half of a surrogate pair (\\ud800 to \\udfff); send whole characters."
-    return f"{fault}. NaN, Infinity, comments and trailing commas are not JSON."
