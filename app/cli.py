@@ -23,7 +23,8 @@ from app.errors import FootfallError
 from app.importers import IMPORTERS
 from app.importers.base import ImportFailed
 from app.storage.database import DatabaseUrl, create_engine, migrate
-from app.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from app.storage.embedded import EmbeddedPostgres
+from app.storage.embedded_account import EmbeddedPostgresError
 from app.storage.storefronts import (
     KeyEntry,
     create_key,

@@ -8,33 +8,37 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import importlib.util
 import logging
 import os
-import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from urllib.parse import quote
+
+from app.storage.embedded_account import (
+    PORT,
+    Account,
+    EmbeddedPostgresError,
+    grant_search,
+    name_of,
+    postgres_account,
+    socket_directory,
+)
 
 logger = logging.getLogger(__name__)
 
 ROLE = DATABASE = "footfall"
 DRAFT_PREFIX = "postgres.new."
-PORT = 5432  # names the socket file only: nothing listens on TCP
-SOCKET_PATH_MAX_BYTES = 103  # sockaddr_un holds 104 bytes on macOS and 108 on Linux, with the final NUL
-SOCKET_FALLBACK = Path("/tmp")  # noqa: S108  # the same for all processes, whatever their TMPDIR; see _private_directory
 PROGRESS_SECONDS = 10.0  # between two log lines while a start takes long
 SLOW_STOP_SECONDS = 30.0  # a fast shutdown writes one checkpoint; longer deserves a line in the log
 ORPHANS_SECONDS = 60.0  # backends of a killed server finish their query before a new server may start
@@ -80,17 +84,6 @@ ADVICE = (
     ("Permission denied", "Give the account that runs Postgres access to the files named here."),
 )
 STILL_IN_USE = ('lock file "postmaster.pid" already exists', "pre-existing shared memory block")
-
-
-class EmbeddedPostgresError(RuntimeError):
-    """The embedded Postgres cannot run."""
-
-
-class Account(NamedTuple):
-    """The OS user that Postgres runs as."""
-
-    uid: int
-    gid: int
 
 
 class Answer(IntEnum):
@@ -157,11 +150,11 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        self._account = _postgres_account(self._cluster)
+        self._account = postgres_account(self._cluster)
         if os.geteuid() == 0:
-            _grant_search((self._bin / "postgres", self._cluster), self._account)
+            grant_search((self._bin / "postgres", self._cluster), self._account)
         with self._deciding():
-            self._socket_dir = _socket_directory(self._cluster, self._account)
+            self._socket_dir = socket_directory(self._cluster, self._account)
             self._lease = self._open("postgres.lock")
             fcntl.flock(self._lease, fcntl.LOCK_SH)
             try:
@@ -335,15 +328,15 @@ class EmbeddedPostgres:
 
     def _explain(self, error: OSError) -> str:
         if error.filename is not None and Path(error.filename).is_relative_to(self._bin):
-            user = _name_of(self._account.uid)
+            user = name_of(self._account.uid)
             return f"The OS user {user} cannot run {error.filename}: chmod -R a+rX {self._bin.parents[1]}*"
         problem = f"Cannot keep Postgres in {self._data_dir}: {error.strerror}: {error.filename}."
         if error.errno == errno.ENOSPC:
             return f"{problem} Free some disk space."
-        owner = _name_of(self._cluster.stat().st_uid) if os.access(self._cluster, os.F_OK) else None
-        if owner not in (None, _name_of(os.geteuid())):
+        owner = name_of(self._cluster.stat().st_uid) if os.access(self._cluster, os.F_OK) else None
+        if owner not in (None, name_of(os.geteuid())):
             return f"{problem} It belongs to the OS user {owner}: run this as {owner}."
-        user = _name_of(os.geteuid())
+        user = name_of(os.geteuid())
         return f"{problem} Make it writable for the OS user {user}, or choose another data directory."
 
 
@@ -356,64 +349,6 @@ def bin_path(major_version: int) -> Path:
         raise EmbeddedPostgresError(f"There is no embedded Postgres {major_version}, only {sorted(FOLDERS)}.")
     folder = Path(wheel.submodule_search_locations[0]) / FOLDERS[major_version]
     return (folder / "bin" / "postgres").resolve().parent
-
-
-def _postgres_account(cluster: Path) -> Account:
-    """Our own; instead of root, which Postgres refuses, the cluster's owner, else `postgres` or `nobody`."""
-    if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
-    if cluster.exists():
-        owner = cluster.stat()
-        if owner.st_uid == 0:
-            raise EmbeddedPostgresError(f"{cluster} belongs to root: give it to another user with chown -R.")
-        return Account(owner.st_uid, owner.st_gid)
-    for name in ("postgres", "nobody"):
-        with suppress(KeyError):
-            found = pwd.getpwnam(name)
-            return Account(found.pw_uid, found.pw_gid)
-    raise EmbeddedPostgresError("Postgres refuses to run as root: create an OS user named postgres.")
-
-
-def _grant_search(targets: Iterable[Path], account: Account) -> None:
-    """Lets the account pass through (not read) every directory on the way to the targets."""
-    opened = []
-    for directory in sorted({parent for target in targets for parent in target.parents}):
-        status = directory.stat()
-        bit = stat.S_IXOTH
-        if status.st_uid == account.uid:
-            bit = stat.S_IXUSR
-        elif status.st_gid == account.gid:
-            bit = stat.S_IXGRP
-        if not status.st_mode & bit:
-            directory.chmod(stat.S_IMODE(status.st_mode) | bit)
-            opened.append(str(directory))
-    if opened:
-        fields = {"action": "postgres_search_granted", "directories": opened, "uid": account.uid}
-        logger.warning("directories made searchable for postgres", extra=fields)
-
-
-def _socket_directory(cluster: Path, account: Account) -> Path:
-    """The cluster itself, which is private already, unless its path does not fit into a socket address."""
-    address = str(cluster / f".s.PGSQL.{PORT}")
-    if len(os.fsencode(address)) <= SOCKET_PATH_MAX_BYTES and not set(address) & set(',"'):
-        return cluster
-    digest = hashlib.sha256(os.fsencode(cluster)).hexdigest()[:16]
-    return _private_directory(SOCKET_FALLBACK / f"footfall-{account.uid}-{digest}", account)
-
-
-def _private_directory(path: Path, account: Account) -> Path:
-    """Creates it for the account alone; one that somebody else made in the shared parent is refused."""
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            os.chown(path, *account)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid or stat.S_IMODE(found.st_mode) != 0o700:
-        raise EmbeddedPostgresError(
-            f"{path} is not a private directory of {_name_of(account.uid)}: remove it, or choose a data "
-            "directory with a shorter path."
-        )
-    return path
 
 
 def _remove_if_stale(lock_file: Path) -> None:
@@ -441,13 +376,6 @@ def _is_alive(pid: int) -> bool:
 def _failure(summary: str, output: str) -> str:
     advice = [text for sign, text in ADVICE if sign in output]
     return "\n".join([summary, *advice, output.strip()[-LOG_TAIL_CHARACTERS:]])
-
-
-def _name_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _sync_directory(directory: Path) -> None:

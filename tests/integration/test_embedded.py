@@ -21,14 +21,16 @@ from adbc_driver_postgresql import dbapi as adbc
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from app.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError, bin_path
+from app.storage.embedded import EmbeddedPostgres, bin_path
+from app.storage.embedded_account import EmbeddedPostgresError
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20.0
 USE_UNTIL_STDIN_CLOSES = """
 import sys
 from pathlib import Path
-from app.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from app.storage.embedded import EmbeddedPostgres
+from app.storage.embedded_account import EmbeddedPostgresError
 try:
     with EmbeddedPostgres(Path(sys.argv[1])) as server:
         print(server.url, flush=True)
