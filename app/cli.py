@@ -25,6 +25,7 @@ from app.importers.base import ImportFailed
 from app.storage.database import DatabaseUrl, create_engine, migrate
 from app.storage.embedded import EmbeddedPostgres
 from app.storage.embedded_account import EmbeddedPostgresError
+from app.storage.embedded_watch import PostgresWatch
 from app.storage.storefronts import (
     KeyEntry,
     create_key,
@@ -89,6 +90,17 @@ def database(settings: Settings) -> Iterator[DatabaseUrl]:
         yield DatabaseUrl.parse(postgres.url)
 
 
+@contextmanager
+def watched_database(settings: Settings) -> Iterator[tuple[DatabaseUrl, Callable[[], int]]]:
+    """As `database`, but an embedded Postgres that dies is started again; beside the address, how often it was."""
+    if settings.database_url is not None:
+        with database(settings) as url:
+            yield url, lambda: 0
+        return
+    with EmbeddedPostgres(settings.data_dir) as postgres, PostgresWatch(postgres) as watch:
+        yield DatabaseUrl.parse(postgres.url), lambda: watch.restart_count
+
+
 def with_database(data_dir: Path | None, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     """Run one piece of work on a database that is migrated first."""
     settings = load_settings(data_dir=data_dir)
@@ -117,10 +129,10 @@ def serve(
 
     stop_on_signals()
     settings = load_settings(host=host, port=port, data_dir=data_dir)
-    with only_service(settings), database(settings) as url:
+    with only_service(settings), watched_database(settings) as (url, postgres_restarts):
         if settings.migrate_on_start:
             migrate(url)
-        run_server(settings, url)
+        run_server(settings, url, postgres_restarts)
 
 
 @app.command()

@@ -68,6 +68,7 @@ def create_app(
     *,
     clock: Clock | None = None,
     sink: EventSink | None = None,
+    postgres_restarts: Callable[[], int] = lambda: 0,
 ) -> Application:
     """The service on a database. clock and sink are for tests; the rest is made from the settings.
 
@@ -86,6 +87,7 @@ def create_app(
         reports=[report.name for report in REPORTS],
         failures=FAILURE_REASONS,
     )
+    metrics.postgres_restarts.set_function(postgres_restarts)
 
     def lifespan(started: FastAPI) -> AbstractAsyncContextManager[None]:
         assert isinstance(started, Application)

@@ -87,6 +87,11 @@ class Metrics:
             "Events in the mirror; operators: compare with the event table.",
             registry=registry,
         )
+        self.postgres_restarts = Gauge(
+            "footfall_postgres_restarts",
+            "Dead embedded Postgres started again, since the service started; operators: alert on any change.",
+            registry=registry,
+        )
         self.report_seconds = Histogram(
             "footfall_report_duration_seconds",
             "Time of a report, catching up included; operators: which dashboard hurts.",

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -60,15 +60,18 @@ def _check_port(settings: Settings) -> None:
         raise CannotServe(f"{place} can't be used ({error.strerror}): choose another --port or --host.") from error
 
 
-def run_server(settings: Settings, url: DatabaseUrl) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is in flight."""
+def run_server(settings: Settings, url: DatabaseUrl, postgres_restarts: Callable[[], int]) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight.
+
+    postgres_restarts: how often a dead embedded Postgres was started again.
+    """
     configure_logging(settings.log_level)
     # Compiled matchers are cached beside the data, as the code's own folder may be read-only.
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data_dir / "numba"))
     from app.main import create_app  # after the cache's place is set: numba reads it when it is imported
 
     uvicorn.run(
-        create_app(settings, url),
+        create_app(settings, url, postgres_restarts=postgres_restarts),
         host=settings.host,
         port=settings.port,
         log_config=None,

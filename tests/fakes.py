@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from app.domain.event import Event
+from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable, UnstorableError
 from app.ingest.sink import EventSink
 
@@ -37,6 +38,7 @@ class MemorySink:
     def __init__(self, *, answer: Outcome = Outcome.STORED) -> None:
         self.events: list[Event] = []
         self.refused: list[RefusedEvent] = []
+        self.received: list[Received] = []
         self.batches: list[int] = []
         self.failure: Exception | None = None
         self.unstorable: set[str] = set()
@@ -45,7 +47,9 @@ class MemorySink:
         self.called = asyncio.Event()
         self._answer = answer
 
-    async def store(self, events: Sequence[Event], refused: Sequence[RefusedEvent]) -> list[Outcome]:
+    async def store(
+        self, events: Sequence[Event], refused: Sequence[RefusedEvent], received: Sequence[Received] = ()
+    ) -> list[Outcome]:
         self.batches.append(len(events))
         self.called.set()
         await self.gate.wait()
@@ -54,6 +58,7 @@ class MemorySink:
         if any(event.event_name in self.unstorable for event in events):
             raise UnstorableError("no place for it")
         self.refused += refused
+        self.received += received
         return [self._outcome(event) for event in events]
 
     def _outcome(self, event: Event) -> Outcome:
@@ -70,8 +75,10 @@ class LossyReplySink:
         self._sink = sink
         self._losses = losses
 
-    async def store(self, events: Sequence[Event], refused: Sequence[RefusedEvent]) -> list[Outcome]:
-        outcomes = await self._sink.store(events, refused)
+    async def store(
+        self, events: Sequence[Event], refused: Sequence[RefusedEvent], received: Sequence[Received] = ()
+    ) -> list[Outcome]:
+        outcomes = await self._sink.store(events, refused, received)
         if self._losses:
             self._losses -= 1
             raise SinkUnavailable("connection", "the connection broke after the commit")

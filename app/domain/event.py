@@ -24,6 +24,7 @@ class Event:
     client_time: as the sender sent it; None when it sent none.
     occurred_at: the corrected time that all reports use.
     properties: a JSON object as text, without NUL characters.
+    source: name of the wire format it came in.
     At least one of visitor_key and customer_key is set.
     """
 
@@ -41,6 +42,8 @@ class Event:
     url: str | None
     referrer: str | None
     properties: str
+    source: str = "native"
+    is_bot: bool = False
 
     @property
     def identity(self) -> tuple[int, str, datetime | None]:

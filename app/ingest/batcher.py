@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from app.domain.event import Event
+from app.domain.ledger import Received
 from app.domain.outcome import (
     Outcome,
     RefusedEvent,
@@ -38,6 +39,7 @@ class Submission:
     events: Sequence[Event]
     refused: Sequence[RefusedEvent]
     size_bytes: int
+    received: Sequence[Received] = ()
     done: asyncio.Future[list[Outcome]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     submitted_at: float = field(default_factory=time.monotonic)
 
@@ -175,13 +177,16 @@ class Batcher:
     async def _store(self, batch: Sequence[Submission]) -> list[Outcome]:
         events = [event for submission in batch for event in submission.events]
         refused = [event for submission in batch for event in submission.refused]
-        return await self._commit(events, refused)
+        received = [part for submission in batch for part in submission.received]
+        return await self._commit(events, refused, received)
 
-    async def _commit(self, events: Sequence[Event], refused: Sequence[RefusedEvent]) -> list[Outcome]:
+    async def _commit(
+        self, events: Sequence[Event], refused: Sequence[RefusedEvent], received: Sequence[Received] = ()
+    ) -> list[Outcome]:
         """The sink within the time limit. Raises SinkUnavailable or UnstorableError."""
         try:
             async with asyncio.timeout(self._limits.flush_timeout_seconds):
-                return await self._sink.store(events, refused)
+                return await self._sink.store(events, refused, received)
         except TimeoutError as error:
             raise SinkUnavailable("timeout", "storage did not answer in time") from error
 
@@ -222,8 +227,8 @@ class Batcher:
         try:
             for index, event in enumerate(submission.events):
                 outcomes += await self._store_or_quarantine(index, event)
-            if submission.refused:
-                await self._commit([], submission.refused)
+            if submission.refused or submission.received:
+                await self._commit([], submission.refused, submission.received)
         except Exception as failure:  # noqa: BLE001  # as in _flush: a writer never ends
             self._fail(batch, "unstorable", failure)
         else:

@@ -15,6 +15,7 @@ from app.bearer import bearer_token
 from app.clock import Clock
 from app.config import Settings
 from app.domain.event import Event, Trust
+from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, Rejection, RejectReason
 from app.domain.stages import DEFAULT_STAGES
 from app.domain.storefront import ApiKey, KeyDirectory, KeyKind
@@ -171,8 +172,9 @@ class IngestEndpoint:
         ]
         stored: list[Outcome] = []
         if decoded.received_count:
+            received = Received(context.storefront_id, self._format.name, context.received_at, decoded.received_count)
             stored = await self._parts.batcher.submit(
-                Submission(context.storefront_id, decoded.events, refused, size_bytes)
+                Submission(context.storefront_id, decoded.events, refused, size_bytes, [received])
             )
         self._seconds["commit"].observe(time.perf_counter() - started)
         return _result(decoded, stored)

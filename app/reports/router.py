@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.access import storefront_of_key
 from app.domain.storefront import KeyDirectory, KeyKind, Storefront
-from app.reports.access import storefront_of_key
 from app.reports.base import Report
 from app.reports.funnel import FUNNEL
 from app.reports.funnel_params import FunnelParams

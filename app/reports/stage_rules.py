@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends
 from pydantic import Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.access import StorefrontOfKey
 from app.domain.stages import Stage, StageRule, stage_alternatives
 from app.domain.storefront import KeyDirectory, Storefront
-from app.reports.access import StorefrontOfKey
 from app.reports.funnel_params import CONDITIONS_MAX, ConditionParams, Label, Name, Params
 from app.storage.storefronts import save_stages
 

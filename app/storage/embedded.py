@@ -132,6 +132,12 @@ class EmbeddedPostgres:
     def running(self) -> bool:
         return self._lease is not None and self._ask() is Answer.ACCEPTING
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is a server process, whatever it does; costs next to nothing."""
+        pid = _recorded_pid(self._cluster / "postmaster.pid")
+        return pid is not None and _is_alive(pid)
+
     def start(self) -> str:
         """Returns the URL once the server accepts connections, however long crash recovery takes."""
         if self._lease is None:
@@ -140,6 +146,11 @@ class EmbeddedPostgres:
             except OSError as error:
                 raise EmbeddedPostgresError(self._explain(error)) from error
         return self.url
+
+    def restart(self, ending: threading.Event) -> None:
+        """Start a dead server again; returns early when `ending` is set meanwhile, so that a stop is quick."""
+        with self._deciding():
+            self._ensure_server(ending)
 
     def stop(self) -> None:
         if self._lease is not None:
@@ -242,22 +253,23 @@ class EmbeddedPostgres:
 
     # -- the server ------------------------------------------------------------------------------------------
 
-    def _ensure_server(self) -> None:
-        if self._wait_for_server():
+    def _ensure_server(self, ending: threading.Event | None = None) -> None:
+        ending = ending or threading.Event()
+        if self._wait_for_server(ending):
             logger.info("postgres already runs", extra={"action": "postgres_adopted"})
             return
         for lock_file in (self._cluster / "postmaster.pid", self._socket_dir / f".s.PGSQL.{PORT}.lock"):
             _remove_if_stale(lock_file)
         give_up_at = time.monotonic() + ORPHANS_SECONDS
-        while True:
+        while not ending.is_set():
             log_bytes = self._log.stat().st_size if self._log.exists() else 0
             self._process = self._spawn()
-            if self._wait_for_server():
+            if self._wait_for_server(ending) or ending.is_set():
                 return
             output = self._log.read_bytes()[log_bytes:].decode(errors="replace")
             if not any(text in output for text in STILL_IN_USE) or time.monotonic() > give_up_at:
                 raise EmbeddedPostgresError(_failure(f"Postgres did not start, see {self._log}.", output))
-            time.sleep(0.2)
+            ending.wait(0.2)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         private = {
@@ -277,8 +289,9 @@ class EmbeddedPostgres:
         threading.Thread(target=process.wait, name="postgres exit", daemon=True).start()
         return process
 
-    def _wait_for_server(self) -> bool:
-        """True when it accepts connections, False when nobody answers and no process of ours is starting."""
+    def _wait_for_server(self, ending: threading.Event) -> bool:
+        """True when it accepts connections, False when nobody answers and no process of ours is starting, or when
+        `ending` is set."""
         began = time.monotonic()
         report_at = began + PROGRESS_SECONDS
         pause_seconds = 0.02
@@ -289,7 +302,8 @@ class EmbeddedPostgres:
                 seconds = round(time.monotonic() - began)
                 logger.info("waiting for postgres", extra={"action": "postgres_waiting", "seconds": seconds})
                 report_at += PROGRESS_SECONDS
-            time.sleep(pause_seconds)
+            if ending.wait(pause_seconds):
+                return False
             pause_seconds = min(pause_seconds * 1.5, 1.0)  # a recovering server logs each attempt
         return True
 
@@ -355,7 +369,7 @@ def _remove_if_stale(lock_file: Path) -> None:
     """Postgres itself sees that a process is gone, but not that its number now belongs to something else."""
     with suppress(FileNotFoundError):
         pid = _recorded_pid(lock_file)
-        if pid is None or Path(f"/proc/{pid}/comm").read_text().strip() != "postgres":
+        if pid is None or not _is_alive(pid) or Path(f"/proc/{pid}/comm").read_text().strip() != "postgres":
             lock_file.unlink()
 
 
@@ -370,6 +384,9 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    with suppress(OSError):  # no /proc: macOS
+        # "pid (name) state ...". A dead process that nobody has collected can still be sent signals.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] != "Z"
     return True
 
 

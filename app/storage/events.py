@@ -1,13 +1,14 @@
 """The Postgres sink: one transaction that stores many requests' events, their identities and what was refused."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 
 from app.domain.event import Event, Trust
+from app.domain.ledger import LedgerKey, LedgerLine, Received, ledger_lines
 from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable, UnstorableError
 from app.storage.identities import Identities
 
@@ -58,6 +59,14 @@ INSERT_NEW = f"""
     RETURNING position
 """  # noqa: S608  # column names from the tuple above
 
+# Purpose: what this commit did, for the ledger. Lines are only added, so that two commits never wait for each other.
+INSERT_LEDGER = """
+    INSERT INTO ledger
+        (storefront_id, source, minute, received, stored, duplicate, rejected, bot, no_consent, limited)
+    SELECT * FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::int[], $5::int[], $6::int[], $7::int[],
+                         $8::int[], $9::int[], $10::int[])
+"""
+
 # Two commits can want the same rows in opposite order; Postgres ends one of them, and it is simply run again.
 DEADLOCK_TRIES = 5
 
@@ -88,7 +97,9 @@ class PostgresSink:
         self._pool = pool
         self._identities = Identities()
 
-    async def store(self, events: Sequence[Event], refused: Sequence[RefusedEvent]) -> list[Outcome]:
+    async def store(
+        self, events: Sequence[Event], refused: Sequence[RefusedEvent], received: Sequence[Received] = ()
+    ) -> list[Outcome]:
         """Store everything in one commit and say what became of each event, in order.
 
         When this returns, the events are on disk. When it raises SinkUnavailable or UnstorableError, none of them
@@ -97,8 +108,8 @@ class PostgresSink:
         try:
             for _ in range(DEADLOCK_TRIES - 1):
                 with contextlib.suppress(asyncpg.DeadlockDetectedError):
-                    return await self._store_once(events, refused)
-            return await self._store_once(events, refused)
+                    return await self._store_once(events, refused, received)
+            return await self._store_once(events, refused, received)
         except UNSTORABLE as error:
             raise UnstorableError(_cause(error)) from error
         except asyncpg.QueryCanceledError as error:
@@ -110,16 +121,19 @@ class PostgresSink:
         except asyncpg.PostgresError as error:
             raise SinkUnavailable("database", _cause(error)) from error
 
-    async def _store_once(self, events: Sequence[Event], refused: Sequence[RefusedEvent]) -> list[Outcome]:
+    async def _store_once(
+        self, events: Sequence[Event], refused: Sequence[RefusedEvent], received: Sequence[Received] = ()
+    ) -> list[Outcome]:
         try:
-            return await self._transaction(events, refused, _copy_all)
+            return await self._transaction(events, refused, received, _copy_all)
         except asyncpg.UniqueViolationError:
-            return await self._transaction(events, refused, _insert_new)
+            return await self._transaction(events, refused, received, _insert_new)
 
     async def _transaction(
         self,
         events: Sequence[Event],
         refused: Sequence[RefusedEvent],
+        received: Sequence[Received],
         write: Callable[[asyncpg.Connection, list[Row]], Awaitable[set[int]]],
     ) -> list[Outcome]:
         positions = _first_of_each(events)
@@ -132,8 +146,10 @@ class PostgresSink:
                     await connection.copy_records_to_table(
                         "quarantined_event", records=map(_quarantine_row, refused), columns=QUARANTINE_COLUMNS
                     )
+                outcomes = [Outcome.STORED if i in stored else Outcome.DUPLICATE for i in range(len(events))]
+                await _write_ledger(connection, ledger_lines(received, events, outcomes, refused))
             self._identities.remember(found)
-        return [Outcome.STORED if index in stored else Outcome.DUPLICATE for index in range(len(events))]
+        return outcomes
 
 
 def _cause(error: Exception) -> str:
@@ -152,6 +168,15 @@ async def _insert_new(connection: asyncpg.Connection, rows: list[Row]) -> set[in
     await connection.execute(CREATE_INCOMING)
     await connection.copy_records_to_table("incoming", records=rows, columns=COLUMNS)
     return {record["position"] for record in await connection.fetch(INSERT_NEW)}
+
+
+async def _write_ledger(connection: asyncpg.Connection, lines: Mapping[LedgerKey, LedgerLine]) -> None:
+    rows = [
+        (*key, line.received, line.stored, line.duplicate, line.rejected, line.bot, line.no_consent, line.limited)
+        for key, line in lines.items()
+    ]
+    if rows:
+        await connection.execute(INSERT_LEDGER, *(list(column) for column in zip(*rows, strict=True)))
 
 
 def _first_of_each(events: Sequence[Event]) -> list[int]:

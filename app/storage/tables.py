@@ -3,6 +3,8 @@
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
@@ -65,6 +67,8 @@ storefront = Table(
     # The ordered stages with their rules; NULL means the default list.
     Column("stages", JSONB(none_as_null=True), nullable=True),
     _now(),
+    # Events older than this are refused and deleted; NULL keeps them for ever.
+    Column("retention_days", Integer, CheckConstraint("retention_days > 0"), nullable=True),
 )
 
 api_key = Table(
@@ -80,6 +84,8 @@ api_key = Table(
     Column("origins", ARRAY(Text), nullable=True),
     _now(),
     Column("revoked_at", DateTime(timezone=True), nullable=True),
+    # Set when another secret takes this one's place; until then both work.
+    Column("expires_at", DateTime(timezone=True), nullable=True),
 )
 
 saved_funnel = Table(
@@ -151,10 +157,26 @@ event = Table(
     Column("event_name", Text, nullable=False),
     Column("url", Text, nullable=True),
     Column("referrer", Text, nullable=True),
+    # An object; or, when there is a shape_id, the array of its values, in the order of the shape's names.
     Column("properties", JSON, nullable=False),
+    Column("shape_id", Integer, nullable=True),
+    # NULL, which takes no room, for people.
+    Column("is_bot", Boolean, nullable=True),
     PrimaryKeyConstraint("storefront_id", "event_id", "client_time"),
     postgresql_partition_by="RANGE (client_time)",
 )
+# Names of properties that come together again and again; see events.py. Never changed, never deleted.
+property_shape = Table(
+    "property_shape",
+    metadata,
+    Column("shape_id", Integer, Identity(always=True), primary_key=True),
+    Column("storefront_id", Integer, nullable=False),
+    Column("names", ARRAY(Text), nullable=False),
+    _xid(),
+    UniqueConstraint("storefront_id", "names"),
+)
+Index("property_shape_xid_idx", property_shape.c.xid)
+
 # Followers ask for the rows of transactions since their last look; rows of one commit share one index entry.
 Index("event_xid_idx", event.c.xid)
 Index("visitor_link_xid_idx", visitor_link.c.xid)
@@ -174,5 +196,39 @@ quarantined_event = Table(
     Column("raw", LargeBinary, nullable=False),
     # When the sender sent the request, needed to correct its clock at a replay.
     Column("sent_at", DateTime(timezone=True), nullable=True),
+    Column("replayed_at", DateTime(timezone=True), nullable=True),
     Index("quarantined_event_storefront_idx", "storefront_id", "received_at"),
 )
+
+# What came in and what became of it, in events per minute; lines of one minute are added up.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("storefront_id", Integer, nullable=False),
+    Column("minute", DateTime(timezone=True), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("stored", BigInteger, nullable=False),
+    Column("duplicate", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("bot", BigInteger, nullable=False),
+    Column("no_consent", BigInteger, nullable=False),
+    Column("limited", BigInteger, nullable=False),
+    Index("ledger_storefront_idx", "storefront_id", "minute"),
+)
+
+# What is to be forgotten: persons by our ids, or everything before a time. Followers delete the same.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("erasure_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("storefront_id", Integer, nullable=False),
+    Column("visitor_ids", ARRAY(BigInteger), nullable=False, server_default=text("'{}'")),
+    Column("customer_ids", ARRAY(BigInteger), nullable=False, server_default=text("'{}'")),
+    Column("occurred_before", DateTime(timezone=True), nullable=True),
+    Column("requested_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("finished_at", DateTime(timezone=True), nullable=True),
+    Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
+    _xid(),
+)
+Index("erasure_xid_idx", erasure.c.xid)

@@ -16,7 +16,7 @@ from tests.events import NOW
 GOLDEN = Path(__file__).parents[2] / "golden"
 CONTENT_TYPES = {".json": "application/json", ".ndjson": "application/x-ndjson"}
 # The same for all events of a request, or checked elsewhere.
-LEFT_OUT = ("storefront_id", "received_at", "trust")
+LEFT_OUT = {"storefront_id", "received_at", "trust", "source", "is_bot"}
 
 CASES = [
     pytest.param(wire_format, request, id=f"{wire_format.name}-{request.name.split('.')[0]}")

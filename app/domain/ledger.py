@@ -1,0 +1,73 @@
+"""The ledger: what came in and what became of it, counted apart so that sums can be compared."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.event import Event
+from app.domain.outcome import Outcome, RefusedEvent
+
+
+@dataclass(slots=True, frozen=True)
+class Received:
+    """What one request brought, counted at the door before anything is done with it.
+
+    source: the wire format's name. no_consent: events left out for want of consent.
+    limited: 1 for a request refused by a rate limit; its body is not read, so it counts as one event.
+    """
+
+    storefront_id: int
+    source: str
+    received_at: datetime
+    received: int
+    no_consent: int = 0
+    limited: int = 0
+
+
+@dataclass(slots=True)
+class LedgerLine:
+    """One minute of one source. bot: stored and marked as a bot's; `stored` counts the others."""
+
+    received: int = 0
+    stored: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    bot: int = 0
+    no_consent: int = 0
+    limited: int = 0
+
+
+LedgerKey = tuple[int, str, datetime]  # storefront_id, source, start of the minute
+
+
+def ledger_lines(
+    received: Iterable[Received], events: Sequence[Event], outcomes: Sequence[Outcome], refused: Iterable[RefusedEvent]
+) -> dict[LedgerKey, LedgerLine]:
+    """The lines that one commit adds. outcomes: of the events, in their order."""
+    lines: dict[LedgerKey, LedgerLine] = {}
+
+    def line(storefront_id: int, source: str, at: datetime) -> LedgerLine:
+        return lines.setdefault((storefront_id, source, at.replace(second=0, microsecond=0)), LedgerLine())
+
+    for part in received:
+        door = line(part.storefront_id, part.source, part.received_at)
+        door.received += part.received
+        door.no_consent += part.no_consent
+        door.limited += part.limited
+    # Events of one request share storefront, source and moment: counted in bulk, this costs next to nothing an event.
+    fates = Counter(
+        (event.storefront_id, event.source, event.received_at, event.is_bot, outcome)
+        for event, outcome in zip(events, outcomes, strict=True)
+    )
+    for (storefront_id, source, at, is_bot, outcome), count in fates.items():
+        fate = line(storefront_id, source, at)
+        if outcome is Outcome.DUPLICATE:
+            fate.duplicate += count
+        elif is_bot:
+            fate.bot += count
+        else:
+            fate.stored += count
+    for event in refused:
+        line(event.storefront_id, event.format, event.received_at).rejected += 1
+    return lines

@@ -1,0 +1,69 @@
+"""Ledger, erasure, shapes of properties, marks for bots, keys that end, retention."""
+
+from alembic import op
+
+revision = "2026_11_22_ledger_and_erasure"
+down_revision = "2026_11_21_first_tables"
+branch_labels = None
+depends_on = None
+
+# Additions only, without rewriting a table: the version before goes on writing and reading meanwhile.
+STATEMENTS = """
+ALTER TABLE storefront ADD COLUMN retention_days integer CHECK (retention_days > 0);
+ALTER TABLE api_key ADD COLUMN expires_at timestamptz;
+ALTER TABLE event ADD COLUMN shape_id integer, ADD COLUMN is_bot boolean;
+ALTER TABLE quarantined_event ADD COLUMN replayed_at timestamptz;
+
+-- Property names that come together again and again, in their order: such events store the values only.
+CREATE TABLE property_shape (
+    shape_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    storefront_id integer NOT NULL,
+    names text[] NOT NULL,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    UNIQUE (storefront_id, names)
+);
+CREATE INDEX property_shape_xid_idx ON property_shape (xid);
+
+-- Each commit adds lines; lines of minutes gone by are added up later.
+CREATE TABLE ledger (
+    storefront_id integer NOT NULL,
+    minute timestamptz NOT NULL,
+    source text NOT NULL,
+    received bigint NOT NULL,
+    stored bigint NOT NULL,
+    duplicate bigint NOT NULL,
+    rejected bigint NOT NULL,
+    bot bigint NOT NULL,
+    no_consent bigint NOT NULL,
+    limited bigint NOT NULL
+);
+CREATE INDEX ledger_storefront_idx ON ledger (storefront_id, minute);
+
+-- What is to be forgotten: persons by our ids, or everything before a time. Followers delete the same.
+CREATE TABLE erasure (
+    erasure_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    storefront_id integer NOT NULL,
+    visitor_ids bigint[] NOT NULL DEFAULT '{}',
+    customer_ids bigint[] NOT NULL DEFAULT '{}',
+    occurred_before timestamptz,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    counts jsonb NOT NULL DEFAULT '{}',
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+CREATE INDEX erasure_xid_idx ON erasure (xid)
+"""
+
+
+def upgrade() -> None:
+    for statement in STATEMENTS.split(";\n"):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    for table in ("erasure", "ledger", "property_shape"):
+        op.execute(f"DROP TABLE {table}")
+    op.execute("ALTER TABLE quarantined_event DROP COLUMN replayed_at")
+    op.execute("ALTER TABLE event DROP COLUMN is_bot, DROP COLUMN shape_id")
+    op.execute("ALTER TABLE api_key DROP COLUMN expires_at")
+    op.execute("ALTER TABLE storefront DROP COLUMN retention_days")
