@@ -25,11 +25,11 @@ PROJECT := $(VENV)/pyproject.toml
 INSTALLED_DEV := $(VENV)/requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint truth bench lock clean
+.PHONY: help up test lint truth bench overload lock clean
 .NOTPARALLEL:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 up: $(PROJECT) ## install, start the service with a demo shop, keep running (HOST= PORT= DATA_DIR=)
 	@exec $(BIN)/footfall demo --host "$(HOST)" --port "$(PORT)" --data-dir "$(DATA_DIR)"
@@ -48,6 +48,9 @@ truth: $(PROJECT) ## import real data through HTTP, compare with its known answe
 
 bench: $(PROJECT) ## measure ingestion and a funnel on this machine
 	$(BIN)/python -m bench $(ARGS)
+
+overload: $(PROJECT) ## measure what gets through when ten times as many clients send as usual
+	$(BIN)/python -m bench.overload $(ARGS)
 
 lock: $(UV) ## resolve both lock files after a change to pyproject.toml (delete them for the newest of all)
 	$(RESOLVE) --output-file requirements.lock

@@ -1,40 +1,43 @@
 """The command line. Thin: every command calls one function of the service."""
 
 import asyncio
-import json
-import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import asyncpg
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.config import ENV_PREFIX, IMPORT_KEY_VARIABLE, Settings, unknown_variables
-from app.domain.storefront import KeyKind
+from app.commands.base import (
+    AsJson,
+    DataDir,
+    UsageError,
+    console,
+    database,
+    errors,
+    load_settings,
+    print_json,
+    with_database,
+)
+from app.commands.keys import keys_app
+from app.commands.ledger import ledger_app
+from app.commands.quarantine import quarantine_app
+from app.config import IMPORT_KEY_VARIABLE, KEYS_FILE, Settings
+from app.domain.storefront import Storefront
 from app.errors import FootfallError
 from app.importers import IMPORTERS
 from app.importers.base import ImportFailed
-from app.storage.database import DatabaseUrl, create_engine, migrate
+from app.storage.database import DatabaseUrl, migrate
 from app.storage.embedded import EmbeddedPostgres
 from app.storage.embedded_account import EmbeddedPostgresError
 from app.storage.embedded_watch import PostgresWatch
-from app.storage.storefronts import (
-    KeyEntry,
-    create_key,
-    create_storefront,
-    find_storefront,
-    list_keys,
-    list_storefronts,
-    revoke_key,
-)
+from app.storage.retention import RETENTION_MAX_DAYS, set_retention
+from app.storage.storefronts import create_storefront, find_storefront, list_storefronts
 
 app = typer.Typer(
     name="footfall",
@@ -43,51 +46,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 storefront_app = typer.Typer(help="The shops that send events.", no_args_is_help=True)
-keys_app = typer.Typer(help="Keys to send events and to ask for reports.", no_args_is_help=True)
 app.add_typer(storefront_app, name="storefront")
 app.add_typer(keys_app, name="keys")
-
-console = Console()
-errors = Console(stderr=True)
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Where the embedded Postgres, the mirror and logs live.", show_default=".footfall"),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-
-T = TypeVar("T")
-
-
-class UsageError(FootfallError):
-    """The command can't run like this"""
-
-
-def load_settings(**given: Any) -> Settings:
-    """From the environment and the command line. Raises UsageError naming what to change."""
-    if unknown := unknown_variables():
-        raise UsageError(f"No such setting: {', '.join(unknown)}. The README lists those there are.")
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{ENV_PREFIX}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
-        )
-        raise UsageError(faults) from error
-
-
-@contextmanager
-def database(settings: Settings) -> Iterator[DatabaseUrl]:
-    """The database's address; an embedded Postgres runs meanwhile when no other is set."""
-    if settings.database_url is not None:
-        url = DatabaseUrl.parse(settings.database_url.get_secret_value())
-        try:
-            yield url
-        except (OSError, asyncpg.PostgresError) as error:
-            raise UsageError(f"Postgres at {url.place} (FOOTFALL_DATABASE_URL) can't be used: {error}") from error
-        return
-    with EmbeddedPostgres(settings.data_dir) as postgres:
-        yield DatabaseUrl.parse(postgres.url)
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(ledger_app, name="ledger")
 
 
 @contextmanager
@@ -99,23 +61,6 @@ def watched_database(settings: Settings) -> Iterator[tuple[DatabaseUrl, Callable
         return
     with EmbeddedPostgres(settings.data_dir) as postgres, PostgresWatch(postgres) as watch:
         yield DatabaseUrl.parse(postgres.url), lambda: watch.restart_count
-
-
-def with_database(data_dir: Path | None, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
-    """Run one piece of work on a database that is migrated first."""
-    settings = load_settings(data_dir=data_dir)
-
-    async def run(url: DatabaseUrl) -> T:
-        engine = create_engine(url)
-        try:
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
-    with database(settings) as url:
-        if settings.migrate_on_start:
-            migrate(url)
-        return asyncio.run(run(url))
 
 
 @app.command()
@@ -131,8 +76,18 @@ def serve(
     settings = load_settings(host=host, port=port, data_dir=data_dir)
     with only_service(settings), watched_database(settings) as (url, postgres_restarts):
         if settings.migrate_on_start:
-            migrate(url)
+            _migrate_first(settings, url)
         run_server(settings, url, postgres_restarts)
+
+
+def _migrate_first(settings: Settings, url: DatabaseUrl) -> None:
+    """A service that has run here before knows its keys: it starts without Postgres, and migrates when that is back."""
+    try:
+        migrate(url)
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
+        if not (settings.spool_max_bytes and (settings.data_dir / KEYS_FILE).exists()):
+            raise
+        errors.print("Postgres is away: events go to the spool until it is back.", style="yellow", highlight=False)
 
 
 @app.command()
@@ -201,7 +156,7 @@ def storefront_create(
     """Add a shop."""
     created = with_database(data_dir, lambda engine: create_storefront(engine, name, time_zone, currency))
     if as_json:
-        _print_json({"storefront_id": created.storefront_id, "name": created.name})
+        print_json({"storefront_id": created.storefront_id, "name": created.name})
     else:
         console.print(
             f"Storefront {created.storefront_id} created. Next: footfall keys create {created.storefront_id}"
@@ -216,7 +171,7 @@ def storefront_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show all shops."""
     found = with_database(data_dir, list_storefronts)
     if as_json:
-        _print_json(
+        print_json(
             [
                 {
                     "storefront_id": s.storefront_id,
@@ -234,65 +189,25 @@ def storefront_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     console.print(table)
 
 
-@keys_app.command("create")
-def keys_create(
+@storefront_app.command("retention")
+def storefront_retention(
     storefront: Annotated[str, typer.Argument(help="Number or name of the storefront.")],
-    kind: Annotated[
-        KeyKind, typer.Option(help="write: for pages; server: for servers and imports; read: for reports.")
-    ],
-    origin: Annotated[
-        list[str] | None, typer.Option(help="Origin that browsers may send from; may be repeated.")
-    ] = None,
-    as_json: AsJson = False,
+    days: Annotated[str, typer.Argument(help="How long events are kept, in days; none: for ever.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Make a key. It is shown once and can't be shown again."""
+    """Say how long a shop keeps its events. Older ones are refused at once, and deleted within a day."""
+    if days != "none" and not (days.isascii() and days.isdigit() and 0 < int(days) <= RETENTION_MAX_DAYS):
+        raise UsageError(f"Give a number of days from 1 to {RETENTION_MAX_DAYS}, or none.")
+    kept = None if days == "none" else int(days)
 
-    async def make(engine: AsyncEngine) -> str:
+    async def save(engine: AsyncEngine) -> Storefront:
         found = await find_storefront(engine, storefront)
-        return await create_key(engine, found.storefront_id, kind, origin)
+        await set_retention(engine, found.storefront_id, kept)
+        return found
 
-    secret = with_database(data_dir, make)
-    if as_json:
-        _print_json({"key": secret, "kind": kind.value})
-    else:
-        console.print(secret, highlight=False, markup=False, soft_wrap=True)
-        errors.print("Keep it now: it is not stored and can't be shown again.")
-
-
-@keys_app.command("list")
-def keys_list(
-    storefront: Annotated[str, typer.Argument(help="Number or name of the storefront.")],
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Show the keys that work, without their secrets."""
-
-    async def find(engine: AsyncEngine) -> list[KeyEntry]:
-        return await list_keys(engine, (await find_storefront(engine, storefront)).storefront_id)
-
-    found = with_database(data_dir, find)
-    if as_json:
-        _print_json([{**key._asdict(), "created_at": key.created_at.isoformat()} for key in found])
-        return
-    table = Table("id", "kind", "begins with", "origins", "made")
-    for key in found:
-        origins = ", ".join(key.origins) if key.origins else "any"
-        table.add_row(str(key.key_id), key.kind, key.prefix + "…", escape(origins), f"{key.created_at:%Y-%m-%d}")
-    console.print(table)
-
-
-@keys_app.command("revoke")
-def keys_revoke(
-    key_id: Annotated[int, typer.Argument(help="Its number in `footfall keys list`.")], data_dir: DataDir = None
-) -> None:
-    """End a key. The service forgets it within seconds."""
-    with_database(data_dir, lambda engine: revoke_key(engine, key_id))
-    console.print(f"Key {key_id} is revoked.", highlight=False)
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
+    shop = with_database(data_dir, save)
+    lasting = "for ever" if kept is None else f"for {kept} days"
+    console.print(f"{shop.name} keeps its events {lasting}.", highlight=False, markup=False)
 
 
 def main() -> None:

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_PREFIX = "FOOTFALL_"
+KEYS_FILE = "keys.json"  # in data_dir: the keys known last, see storage/key_copy.py
 IMPORT_KEY_VARIABLE = "FOOTFALL_KEY"  # no setting of the service: the key that `footfall import` sends with
 
 
@@ -28,13 +30,25 @@ class Settings(BaseSettings):
     request_max_bytes: int = Field(4 * 1024 * 1024, ge=1024)
     request_max_events: int = Field(1_000, ge=1, le=100_000)
     request_timeout_seconds: float = Field(30.0, gt=0)
+    requests_max: int = Field(1_000, ge=1)
+    header_timeout_seconds: float = Field(10.0, gt=0)
+    connections_max: int = Field(5_000, ge=1)
+    key_events_per_second: float = Field(0.0, ge=0)
+    address_requests_per_second: float = Field(0.0, ge=0)
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+
+    respect_gpc: bool = False
 
     buffer_max_events: int = Field(50_000, ge=1)
     buffer_max_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    buffer_max_age_seconds: float = Field(10.0, gt=0)
     # At most: places in one commit are numbered with 20 bits.
     flush_max_events: int = Field(2_000, ge=1, le=100_000)
     flush_writers: int = Field(2, ge=1, le=16)
     flush_timeout_seconds: float = Field(10.0, gt=0)
+    spool_max_bytes: int = Field(1024**3, ge=0)
+    spool_after_seconds: float = Field(2.0, gt=0)
+    shutdown_delay_seconds: float = Field(0.0, ge=0)
     shutdown_timeout_seconds: float = Field(20.0, gt=0)
 
     report_concurrency: int = Field(2, ge=1)
@@ -43,12 +57,22 @@ class Settings(BaseSettings):
     mirror_interval_seconds: float = Field(1.0, gt=0)
     mirror_lag_max_seconds: float = Field(60.0, gt=0)
 
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, given: object) -> object:
+        """From `10.0.0.0/8, 192.168.1.7`."""
+        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
     @model_validator(mode="after")
     def _limits_fit_together(self) -> Self:
         if self.buffer_max_events < self.request_max_events:
             raise ValueError("buffer_max_events must be at least request_max_events, or a full request never fits")
         if self.buffer_max_bytes < self.request_max_bytes:
             raise ValueError("buffer_max_bytes must be at least request_max_bytes, or a full request never fits")
+        if 0 < self.spool_max_bytes < self.request_max_bytes:
+            raise ValueError("spool_max_bytes must be at least request_max_bytes, or 0 for no spool")
+        if self.spool_max_bytes and self.spool_after_seconds >= self.flush_timeout_seconds:
+            raise ValueError("spool_after_seconds must be less than flush_timeout_seconds, or nothing is ever spooled")
         return self
 
 

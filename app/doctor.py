@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import httpx
@@ -18,9 +19,13 @@ from app.storage.database import (
     DatabaseUrl,
     create_engine,
     current_revision,
+    is_behind,
     newest_revision,
 )
 from app.storage.embedded import EmbeddedPostgres
+from app.storage.ledger import audit
+from app.storage.partitions import months_ahead
+from app.storage.roles import INGEST_ROLE, REPORT_ROLE
 
 # Below this a busy shop can fill the disk within days.
 FREE_BYTES_MIN = 2 * 1024**3
@@ -42,6 +47,15 @@ COUNTS = """
            (SELECT count(*) FROM quarantined_event) AS quarantined,
            EXISTS (SELECT FROM event WHERE xid > pg_current_xact_id()) AS from_the_future
 """
+
+
+# Purpose: the roles that the pools can take.
+ROLES = """
+    SELECT rolname FROM pg_roles
+    WHERE pg_has_role(oid, 'SET') AND has_table_privilege(oid, 'event', 'SELECT') AND rolname LIKE 'footfall_%'
+"""
+AUDITED = timedelta(days=1)
+AUDIT_MAX_EVENTS = 1_000_000
 
 
 class Finding(NamedTuple):
@@ -119,7 +133,7 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
             f"The database's encoding is {facts.encoding}: create it with ENCODING 'UTF8', or events are refused.",
         )
     current, newest = await current_revision(engine), newest_revision()
-    if current != newest:
+    if is_behind(current):
         if not facts.may_create:
             yield Finding(False, "This Postgres role may not create tables: GRANT CREATE ON SCHEMA public to it.")
         yield Finding(
@@ -127,7 +141,9 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
             f"The schema is at {current or 'nothing'}, this version needs {newest}: run `footfall migrate`.",
         )
         return
-    yield Finding(True, f"The schema is at {newest}.")
+    yield Finding(True, f"The schema is at {current}.")
+    for finding in await _around_events(engine):
+        yield finding
     async with engine.connect() as connection:
         counts = (await connection.execute(text(COUNTS))).one()
     if not counts.storefronts:
@@ -145,8 +161,33 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
             False,
             "The event table holds transaction numbers from another cluster (was a dump restored?): reports would "
             "read them again and again. Stop the service and run: UPDATE event SET xid = pg_current_xact_id(); "
-            "UPDATE visitor_link SET xid = pg_current_xact_id(); UPDATE instance SET instance_id = gen_random_uuid();",
+            "UPDATE visitor_link SET xid = pg_current_xact_id(); "
+            "UPDATE ledger SET first_xid = pg_current_xact_id(), last_xid = pg_current_xact_id(); "
+            "UPDATE instance SET instance_id = gen_random_uuid();",
         )
+
+
+async def _around_events(engine: AsyncEngine) -> list[Finding]:
+    """Roles, partitions, and whether the events are where the ledger says. Without roles all works as well."""
+    now = datetime.now(UTC)
+    async with engine.connect() as connection:
+        roles = set((await connection.execute(text(ROLES))).scalars())
+        owner = (await connection.execute(text("SELECT quote_ident(current_user)"))).scalar()
+    roles_text = "Ingestion and reports run as Postgres roles of their own."
+    if missing := sorted({INGEST_ROLE, REPORT_ROLE} - roles):
+        roles_text = (
+            f"Everything runs as the owner of the tables; to change that, as a superuser: CREATE ROLE "
+            f"{'; CREATE ROLE '.join(missing)}; GRANT {', '.join(missing)} TO {owner}; then run `footfall migrate`."
+        )
+    ahead = await months_ahead(engine, now)
+    ahead_text = (
+        f"{ahead} month(s) ahead have partitions." if ahead >= 0 else "A start of the service makes partitions."
+    )
+    result = await audit(engine, now - AUDITED, now, max_events=AUDIT_MAX_EVENTS)
+    audit_text = f"Ledger and events agree ({result.events_count} event(s) of the last day looked at)."
+    if result.differences:
+        audit_text = f"Ledger and events differ by {result.events_off}: `footfall ledger audit` shows where."
+    return [Finding(True, roles_text), Finding(ahead != 0, ahead_text), Finding(not result.differences, audit_text)]
 
 
 async def _service(settings: Settings) -> Finding:

@@ -83,6 +83,13 @@ class MethodNotAllowed(FootfallError):
     type_slug = "method-not-allowed"
 
 
+class RequestTimeout(FootfallError):
+    """The request took too long to arrive"""
+
+    status = 408
+    type_slug = "request-timeout"
+
+
 class TooLarge(FootfallError):
     """The body is too large"""
 
@@ -111,6 +118,13 @@ class TooMany(RetryLater):
     type_slug = "too-many"
 
 
+class HeadTooLarge(FootfallError):
+    """The headers are too large"""
+
+    status = 431
+    type_slug = "head-too-large"
+
+
 class Unavailable(RetryLater):
     """The service cannot take this request now"""
 
@@ -123,3 +137,10 @@ class OverTimeLimit(FootfallError):
 
     status = 504
     type_slug = "over-time-limit"
+
+
+class InsufficientStorage(RetryLater):
+    """There is no room to keep this"""
+
+    status = 507
+    type_slug = "insufficient-storage"

@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import date
 from importlib.metadata import version
 from typing import Any
 
@@ -14,33 +15,59 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import Receive, Scope, Send
 
 from app import problems
+from app.background import background_threads
 from app.clock import Clock, SystemClock
-from app.config import Settings
+from app.config import KEYS_FILE, Settings
 from app.domain.outcome import FAILURE_REASONS, Outcome, RejectReason
 from app.domain.stages import DEFAULT_STAGES
 from app.ingest.batcher import Batcher, BatcherLimits
 from app.ingest.formats import FORMATS
+from app.ingest.gate import Gate
+from app.ingest.limits import RateLimits
 from app.ingest.openapi import describe_ingest
 from app.ingest.router import INGEST_STEPS, IngestEndpoint, IngestParts, ingest_endpoints
 from app.ingest.sink import EventSink
+from app.ingest.spool.drain import Drain
+from app.ingest.spool.queue import Spool
+from app.ingest.spool.sink import SpoolingSink
 from app.metrics import Metrics
 from app.mirror.follow import Mirror
 from app.observe import ObserveRequests
-from app.ops.health import database_checks, flag_check, mirror_check
+from app.ops.health import database_checks, flag_check, mirror_check, state_check
+from app.ops.ledger import ledger_router
+from app.ops.ledger_watch import AUDIT_INTERVAL_SECONDS, WATCH_INTERVAL_SECONDS, LedgerWatch
+from app.ops.quarantine import quarantine_router
 from app.ops.router import ops_router
+from app.persons.eraser import WATCH_SECONDS, Eraser, NoSpool
+from app.persons.router import persons_router
 from app.reports import REPORTS
 from app.reports.router import ReportParts, reports_routers
 from app.reports.runner import ReportRunner
 from app.reports.warm import compile_matchers
-from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool
+from app.storage.database import (
+    DatabaseUrl,
+    create_engine,
+    create_ingest_pool,
+    create_report_engine,
+    current_revision,
+    migrate,
+)
 from app.storage.events import PostgresSink
-from app.storage.partitions import ensure_months
-from app.storage.storefronts import CachedKeys
+from app.storage.keys import CachedKeys
+from app.storage.partitions import ensure_months, months_ahead
+from app.storage.renewable import RenewableSink
+from app.storage.retention import enforce_retention
 
 logger = logging.getLogger(__name__)
 
 VERSION = version("footfall")
-PARTITION_CHECK_SECONDS = 6 * 3600
+SPARE_THREADS = 6  # beside those of reports: the mirror's follower, its rewriting, small files, look-ups of names
+MIGRATION_RETRY_SECONDS = 2.0
+PARTITION_CHECK_SECONDS = 600
+ERASE_INTERVAL_SECONDS = 1
+RETENTION_CHECK_SECONDS = 60  # it runs once a day
+REWRITE_CHECK_SECONDS = 5
+PARTITION_START_SECONDS = 15  # a start does not wait longer for partitions: events do without
 
 
 class Application(FastAPI):
@@ -49,6 +76,8 @@ class Application(FastAPI):
     def __init__(self, *, metrics: Metrics, **options: Any) -> None:
         super().__init__(**options)
         self.ingest: dict[str, IngestEndpoint] = {}
+        self.metrics = metrics
+        self.stopping = False  # set by the server, a while before the lifespan ends
         self._observed = ObserveRequests(self._dispatch, metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,18 +150,38 @@ async def _lifespan(
     async with contextlib.AsyncExitStack() as stack:
         engine = create_engine(url)
         stack.push_async_callback(engine.dispose)
-        await _try("partitions", lambda: ensure_months(engine, clock.now()))  # before the first event comes
-        batcher = await _open_batcher(settings, url, metrics, sink, stack)
+        reading = create_report_engine(url)
+        stack.push_async_callback(reading.dispose)
+        if not await _try("partitions", lambda: _within(PARTITION_START_SECONDS, ensure_months(engine, clock.now()))):
+            _start_migrating_later(settings, engine, url, clock, stack)
+        sink = sink or _open_sink(settings, url, stack)
+        spool = await _open_spool(settings, clock, metrics, stack)
+        spooling = spool and SpoolingSink(
+            sink, spool, writers=settings.flush_writers, after_seconds=settings.spool_after_seconds, metrics=metrics
+        )
+        batcher = _open_batcher(settings, metrics, spooling or sink)
         mirror = Mirror(settings.data_dir / "mirror.duckdb", url.libpq, memory_bytes=settings.mirror_memory_bytes)
+        # Reports and the mirror run in the loop's own threads.
+        asyncio.get_running_loop().set_default_executor(background_threads(settings.report_concurrency + SPARE_THREADS))
         await asyncio.to_thread(mirror.open)
         stack.push_async_callback(asyncio.to_thread, mirror.close)
         metrics.watch_mirror(mirror.lag_seconds, lambda: mirror.progress.event_count if mirror.progress else 0)
-        jobs = _start_jobs(settings, engine, mirror, clock, stack)
+        ledger = LedgerWatch(engine, reading, metrics, clock)
+        jobs = _start_jobs(settings, engine, mirror, ledger, clock, metrics, stack)
+        forget = sink.forget_identities if isinstance(sink, RenewableSink) else lambda: None
+        eraser = Eraser(
+            engine, url, spool or NoSpool(), forget, commit_seconds=settings.flush_timeout_seconds, metrics=metrics
+        )
+        jobs += _start_removals(engine, url, mirror, eraser, clock, metrics, stack)
+        if spooling:
+            jobs.append(_start_drain(settings, spooling, metrics, stack))
         # The batcher drains before everything else goes: registered last, called first.
         stack.push_async_callback(batcher.drain, settings.flush_timeout_seconds)
 
-        keys = CachedKeys(engine)
-        app.ingest = ingest_endpoints(IngestParts(settings, clock, keys, batcher, metrics))
+        keys = CachedKeys(engine, settings.data_dir / KEYS_FILE if spool else None)
+        await keys.load_copy()
+        gate, limits = Gate(settings, batcher, metrics), RateLimits(settings, metrics)
+        app.ingest = ingest_endpoints(IngestParts(settings, clock, keys, batcher, metrics, gate, limits))
         runner = ReportRunner(
             mirror,
             concurrency=settings.report_concurrency,
@@ -142,8 +191,10 @@ async def _lifespan(
         for router in reports_routers(ReportParts(keys, engine, runner)):
             app.include_router(router)
         checks = [
-            *database_checks(engine),
+            flag_check("serving", lambda: not app.stopping, "is stopping"),
+            *database_checks(engine, clock),
             mirror_check(mirror, settings.mirror_lag_max_seconds),
+            *([state_check("spool", spool.state)] if spool else []),
             flag_check("ingestion", lambda: batcher.healthy, "a writer has died: restart the service"),
             flag_check(
                 "background",
@@ -152,25 +203,77 @@ async def _lifespan(
             ),
         ]
         app.include_router(ops_router(checks, metrics, VERSION))
+        app.include_router(persons_router(url, keys))
+        app.include_router(quarantine_router(reading, keys))
+        app.include_router(ledger_router(reading, keys, clock, spool.pending if spool else dict))
         logger.info("service started", extra={"action": "started", "version": VERSION})
         yield
         logger.info("service stopping", extra={"action": "stopping"})
 
 
-async def _open_batcher(
-    settings: Settings,
-    url: DatabaseUrl,
-    metrics: Metrics,
-    sink: EventSink | None,
-    stack: contextlib.AsyncExitStack,
-) -> Batcher:
-    if sink is None:
-        pool = create_ingest_pool(
-            url, connections=settings.flush_writers, timeout_seconds=settings.flush_timeout_seconds
-        )
-        await pool
-        stack.push_async_callback(_close_pool, pool.close, pool.terminate)
-        sink = PostgresSink(pool)
+def _start_migrating_later(
+    settings: Settings, engine: AsyncEngine, url: DatabaseUrl, clock: Clock, stack: contextlib.AsyncExitStack
+) -> None:
+    """Postgres is away: as soon as it is back, do what is otherwise done at the start."""
+
+    async def catch_up() -> None:
+        async with asyncio.timeout(PARTITION_START_SECONDS):
+            await current_revision(engine)  # raises while it is away
+        if settings.migrate_on_start:
+            await asyncio.to_thread(migrate, url)
+        await ensure_months(engine, clock.now())
+
+    async def until_done() -> None:
+        while not await _try("migrations", catch_up, was_well=False):  # noqa: ASYNC110  # nobody tells when it is back
+            await asyncio.sleep(MIGRATION_RETRY_SECONDS)
+
+    job = asyncio.create_task(until_done(), name="migrate later")
+
+    async def stop() -> None:
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+
+    stack.push_async_callback(stop)
+
+
+def _open_sink(settings: Settings, url: DatabaseUrl, stack: contextlib.AsyncExitStack) -> RenewableSink:
+    connections, timeout_seconds = settings.flush_writers, settings.flush_timeout_seconds
+    sink = RenewableSink(
+        lambda: create_ingest_pool(url, connections=connections, timeout_seconds=timeout_seconds), PostgresSink
+    )
+    stack.push_async_callback(sink.close)
+    return sink
+
+
+async def _open_spool(
+    settings: Settings, clock: Clock, metrics: Metrics, stack: contextlib.AsyncExitStack
+) -> Spool | None:
+    if not settings.spool_max_bytes:
+        return None
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    spool = Spool(settings.data_dir / "spool.sqlite", settings.spool_max_bytes, clock=clock, metrics=metrics)
+    await spool.open()
+    stack.push_async_callback(spool.close)
+    return spool
+
+
+def _start_drain(
+    settings: Settings, sink: SpoolingSink, metrics: Metrics, stack: contextlib.AsyncExitStack
+) -> asyncio.Task[None]:
+    drain = Drain(
+        sink, max_events=settings.flush_max_events, timeout_seconds=settings.flush_timeout_seconds, metrics=metrics
+    )
+    job = asyncio.create_task(drain.run(), name="drain")
+
+    async def stop() -> None:
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+
+    stack.push_async_callback(stop)
+    return job
+
+
+def _open_batcher(settings: Settings, metrics: Metrics, sink: EventSink) -> Batcher:
     limits = BatcherLimits(
         settings.buffer_max_events,
         settings.buffer_max_bytes,
@@ -180,21 +283,20 @@ async def _open_batcher(
     return Batcher(sink, limits, writers=settings.flush_writers, metrics=metrics)
 
 
-async def _close_pool(close: Callable[[], Awaitable[None]], terminate: Callable[[], None]) -> None:
-    try:
-        async with asyncio.timeout(5):
-            await close()
-    except TimeoutError:
-        terminate()
-
-
 def _start_jobs(
-    settings: Settings, engine: AsyncEngine, mirror: Mirror, clock: Clock, stack: contextlib.AsyncExitStack
+    settings: Settings,
+    engine: AsyncEngine,
+    mirror: Mirror,
+    ledger: LedgerWatch,
+    clock: Clock,
+    metrics: Metrics,
+    stack: contextlib.AsyncExitStack,
 ) -> list[asyncio.Task[None]]:
     """Background work. A job that fails is logged and tried again; one that ends makes /readyz fail."""
 
     async def partitions() -> None:
         await ensure_months(engine, clock.now())
+        metrics.partitions_ahead_months.set(await months_ahead(engine, clock.now()))
 
     async def follow() -> None:
         await asyncio.to_thread(mirror.catch_up)
@@ -202,6 +304,8 @@ def _start_jobs(
     jobs = [
         asyncio.create_task(_repeat("partitions", partitions, PARTITION_CHECK_SECONDS)),
         asyncio.create_task(_repeat("follow", follow, settings.mirror_interval_seconds)),
+        asyncio.create_task(_repeat("ledger", ledger.settle_and_compare, WATCH_INTERVAL_SECONDS)),
+        asyncio.create_task(_repeat("audit", ledger.audit_last_hour, AUDIT_INTERVAL_SECONDS)),
     ]
     compiling = asyncio.create_task(_compile())
 
@@ -215,12 +319,55 @@ def _start_jobs(
     return jobs
 
 
+def _start_removals(
+    engine: AsyncEngine,
+    url: DatabaseUrl,
+    mirror: Mirror,
+    eraser: Eraser,
+    clock: Clock,
+    metrics: Metrics,
+    stack: contextlib.AsyncExitStack,
+) -> list[asyncio.Task[None]]:
+    """Background work on what is to be forgotten: persons, and what is older than its storefront keeps it."""
+    retained_on: date | None = None
+
+    async def retain() -> None:
+        nonlocal retained_on
+        today = clock.now().date()
+        if today != retained_on:
+            metrics.removed_events.labels("retention").inc(await enforce_retention(engine, url, clock.now()))
+            retained_on = today
+
+    async def rewrite() -> None:
+        await asyncio.to_thread(mirror.rewrite_when_due)
+
+    jobs = [
+        asyncio.create_task(_repeat("erasures watched", eraser.watch, WATCH_SECONDS)),
+        asyncio.create_task(_repeat("erasures", eraser.work, ERASE_INTERVAL_SECONDS)),
+        asyncio.create_task(_repeat("retention", retain, RETENTION_CHECK_SECONDS)),
+        asyncio.create_task(_repeat("rewrite mirror", rewrite, REWRITE_CHECK_SECONDS)),
+    ]
+
+    async def stop() -> None:
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    stack.push_async_callback(stop)
+    return jobs
+
+
 async def _compile() -> None:
     """Then everything that stays for good is there. The garbage collector need not look through it again and again:
     with the compiler's many objects a full collection takes 0.1 s, in which no request is answered."""
     await asyncio.to_thread(compile_matchers)
     gc.collect()
     gc.freeze()
+
+
+async def _within(seconds: float, work: Awaitable[None]) -> None:
+    async with asyncio.timeout(seconds):
+        await work
 
 
 async def _repeat(name: str, job: Callable[[], Awaitable[None]], interval_seconds: float) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
+from app.tallies import TalliedCounter, TalliedHistogram
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _DELAY_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400, 30 * 86_400)
 _BATCH_EVENTS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000)
@@ -18,7 +20,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series for every counter, which nobody looks at
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self.events = Counter(
+        self.events = TalliedCounter(
             "footfall_ingest_events",
             "What became of every event received; operators: stored should dominate.",
             ["format", "outcome"],
@@ -30,20 +32,21 @@ class Metrics:
             ["format", "reason"],
             registry=registry,
         )
-        self.step_seconds = Histogram(
+        self.step_seconds = TalliedHistogram(
             "footfall_ingest_step_duration_seconds",
             "Time per request and ingestion step (decode, pipeline, commit); developers: which step got slow.",
             ["step"],
             buckets=_SECONDS,
             registry=registry,
         )
-        self.event_delay_seconds = Histogram(
+        self.event_delay_seconds = TalliedHistogram(
             "footfall_event_delay_seconds",
             "Received minus occurred, oldest event of each request; dashboard builders: how late events arrive.",
+            [],
             buckets=_DELAY_SECONDS,
             registry=registry,
         )
-        self.stage_events = Counter(
+        self.stage_events = TalliedCounter(
             "footfall_stage_events",
             "Events received per default stage of the journey; operators: is one stage suddenly silent.",
             ["stage"],
@@ -77,6 +80,46 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.spool_events = Gauge(
+            "footfall_spool_events",
+            "Events on disk that wait for Postgres; operators: is Postgres away, do they drain.",
+            registry=registry,
+        )
+        self.spool_bytes = Gauge(
+            "footfall_spool_bytes",
+            "Size of the spool's file; operators: how much of spool_max_bytes is left.",
+            registry=registry,
+        )
+        self.spool_oldest_age_seconds = Gauge(
+            "footfall_spool_oldest_age_seconds",
+            "How long the oldest spooled event has waited; operators: alert when it grows while Postgres is well.",
+            registry=registry,
+        )
+        self.spool_replayed = Counter(
+            "footfall_spool_replayed_events",
+            "Spooled events that have been stored since; operators: is the spool draining.",
+            registry=registry,
+        )
+        self.spool_lost_events = Gauge(
+            "footfall_spool_lost_events",
+            "Spooled events that a damaged file did not give back, since the service started; operators: alert on any.",
+            registry=registry,
+        )
+        self.ledger_imbalance = Gauge(
+            "footfall_ledger_imbalance_events",
+            "Events of the last 6 hours that are lost or counted twice; operators: alert on any.",
+            registry=registry,
+        )
+        self.ledger_audit_difference = Gauge(
+            "footfall_ledger_audit_difference_events",
+            "By how many stored events table and ledger differed at the last hourly audit; operators: alert on any.",
+            registry=registry,
+        )
+        self.partitions_ahead_months = Gauge(
+            "footfall_partitions_ahead_months",
+            "Whole months after the running one that have partitions; operators: alert below 2.",
+            registry=registry,
+        )
         self.mirror_lag_seconds = Gauge(
             "footfall_mirror_lag_seconds",
             "Time since the mirror last held everything Postgres had; operators: alert above a minute.",
@@ -85,6 +128,17 @@ class Metrics:
         self.mirror_events = Gauge(
             "footfall_mirror_events",
             "Events in the mirror; operators: compare with the event table.",
+            registry=registry,
+        )
+        self.removed_events = Counter(
+            "footfall_removed_events",
+            "Stored events deleted on purpose, by this process; operators: does retention work.",
+            ["cause"],
+            registry=registry,
+        )
+        self.erasures_open = Gauge(
+            "footfall_erasures_open",
+            "Erasures of persons that are under way; operators: alert when above 0 for an hour.",
             registry=registry,
         )
         self.postgres_restarts = Gauge(
@@ -99,11 +153,29 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.http_seconds = Histogram(
+        self.http_seconds = TalliedHistogram(
             "footfall_http_request_duration_seconds",
             "The service as clients see it, by route template.",
             ["method", "route", "status"],
             buckets=_SECONDS,
+            registry=registry,
+        )
+        self.connections_cut = Counter(
+            "footfall_connections_cut",
+            "Connections ended from our side; operators: slow or hostile clients, or connections_max too low.",
+            ["reason"],
+            registry=registry,
+        )
+        self.limited = Counter(
+            "footfall_ingest_limited_requests",
+            "Requests refused by a rate limit, of their key or of their network; operators: who sends too fast.",
+            ["limit"],
+            registry=registry,
+        )
+        self.shed = Counter(
+            "footfall_ingest_shed_requests",
+            "Requests refused before their body was read; operators: is the service overloaded.",
+            ["reason"],
             registry=registry,
         )
         self.build_info = Gauge(
@@ -127,6 +199,8 @@ class Metrics:
     ) -> None:
         """Touch every label value once, so that zeros exist before the first event."""
         self.build_info.labels(version, platform.python_version()).set(1)
+        for cause in ("erasure", "retention"):
+            self.removed_events.labels(cause)
         outcomes, reasons = tuple(outcomes), tuple(reasons)
         for format_name in formats:
             for outcome in outcomes:
@@ -145,6 +219,19 @@ class Metrics:
     def watch_buffer(self, events: Callable[[], float], oldest_age_seconds: Callable[[], float]) -> None:
         self.buffer_events.set_function(events)
         self.buffer_oldest_age_seconds.set_function(oldest_age_seconds)
+
+    def watch_spool(
+        self,
+        *,
+        events: Callable[[], float],
+        size_bytes: Callable[[], float],
+        oldest_age_seconds: Callable[[], float],
+        lost: Callable[[], float],
+    ) -> None:
+        self.spool_events.set_function(events)
+        self.spool_bytes.set_function(size_bytes)
+        self.spool_oldest_age_seconds.set_function(oldest_age_seconds)
+        self.spool_lost_events.set_function(lost)
 
     def watch_mirror(self, lag_seconds: Callable[[], float], events: Callable[[], float]) -> None:
         self.mirror_lag_seconds.set_function(lag_seconds)

@@ -1,22 +1,41 @@
 """Runs the application under uvicorn."""
 
+import asyncio
 import fcntl
+import logging
 import os
+import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
 from app.config import Settings
+from app.connection import Connection, ConnectionLimits
 from app.errors import FootfallError
 from app.logs import configure_logging
 from app.storage.database import DatabaseUrl
 
+if TYPE_CHECKING:
+    from app.main import Application
+
 # Longer than proxies keep idle connections (60 s is common), so that they close first and no request is cut off.
 KEEP_ALIVE_SECONDS = 75
+CHECK_SECONDS = 0.5  # between two looks for clients that are late
+TICK_SECONDS = 0.1  # uvicorn's own
+ANSWER_SHARE = 0.7  # of the time to stop, for answering what is under way; the rest is for closing the application
+# Connections that are refused but still open, Postgres, the mirror, logs.
+OTHER_FILES = 2_000
+STARTUP_FAILURE = 3  # exit code, as uvicorn's
+
+logger = logging.getLogger(__name__)
 
 
 def stop_on_signals() -> None:
@@ -70,14 +89,96 @@ def run_server(settings: Settings, url: DatabaseUrl, postgres_restarts: Callable
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data_dir / "numba"))
     from app.main import create_app  # after the cache's place is set: numba reads it when it is imported
 
-    uvicorn.run(
-        create_app(settings, url, postgres_restarts=postgres_restarts),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # no address of a client is used or kept
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(settings.shutdown_timeout_seconds),
-    )
+    server = Server(create_app(settings, url, postgres_restarts=postgres_restarts), settings)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, with deadlines for clients and a stop in steps.
+
+    Asked to stop, it is not ready from that moment on, but serves for shutdown_delay_seconds more: proxies need that
+    time to see it. Each reply then ends its connection. Afterwards it takes no new ones, answers what is under way,
+    and closes the application, all within shutdown_timeout_seconds.
+    """
+
+    def __init__(self, app: "Application", settings: Settings) -> None:
+        self._app = app
+        self._delay_seconds = settings.shutdown_delay_seconds
+        self._timeout_seconds = settings.shutdown_timeout_seconds
+        self._limits = ConnectionLimits(
+            head_seconds=settings.header_timeout_seconds,
+            body_seconds=settings.request_timeout_seconds,
+            connections_max=settings.connections_max,
+            metrics=app.metrics,
+        )
+        allow_open_files(settings.connections_max)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                http=cast(type[asyncio.Protocol], partial(Connection, self._limits)),
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # app/address.py decides whom to believe
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=cast(int, self._timeout_seconds * ANSWER_SHARE),
+            )
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.stopping = self._limits.stopping = True
+        super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._checking = asyncio.create_task(self._check_connections())
+
+    async def main_loop(self) -> None:
+        await super().main_loop()
+        logger.info("asked to stop", extra={"action": "stop_asked", "delay_seconds": self._delay_seconds})
+        for connection in self._connections():
+            connection.announce_end()
+        until = time.monotonic() + self._delay_seconds
+        while time.monotonic() < until and not self.force_exit:
+            await asyncio.sleep(TICK_SECONDS)
+            await self.on_tick(0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        answers_until = time.monotonic() + self._timeout_seconds * ANSWER_SHARE
+        for connection in self._connections():
+            connection.hurry(answers_until - 2 * CHECK_SECONDS)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await super().shutdown(sockets)
+        except TimeoutError:
+            logger.error("stop was cut short", extra={"action": "stop_cut_short"})  # noqa: TRY400  # no trace needed
+        self._checking.cancel()
+
+    def _connections(self) -> list[Connection]:
+        return cast(list[Connection], list(self.server_state.connections))
+
+    async def _check_connections(self) -> None:
+        checked_at = time.monotonic()
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            now = time.monotonic()
+            for connection in self._connections():
+                try:
+                    connection.check(now, now - checked_at)
+                except Exception:  # the others are to be looked at all the same
+                    logger.exception("connection could not be checked", extra={"action": "check_failed"})
+            checked_at = now
+
+
+def allow_open_files(connections_max: int) -> None:
+    """A shell's limit of 1,024 is soon reached, and then no connection is taken at all."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections_max + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

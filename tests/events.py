@@ -1,8 +1,10 @@
 """Events as senders write them: sensible defaults, so that a test names only what matters."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 from app.domain.event import Event, Trust
 
@@ -33,7 +35,7 @@ def stored_event(
     account: str | None = None,
     client_time: datetime | None = NOW,
     occurred_at: datetime = NOW,
-    properties: str = "{}",
+    properties: Mapping[str, Any] | None = None,
 ) -> Event:
     """An event as storage gets it; with an id of its own unless one is given."""
     return Event(
@@ -50,5 +52,5 @@ def stored_event(
         trust=Trust.BROWSER,
         url=None,
         referrer=None,
-        properties=properties,
+        properties=dict(properties or {}),
     )

@@ -1,4 +1,4 @@
-"""A proxy in front of Postgres that a test can cut: Postgres is then away for one service only."""
+"""A proxy in front of Postgres that a test can cut or freeze: Postgres is then away for one service only."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,18 @@ CHUNK_BYTES = 65_536
 
 
 class PostgresProxy:
-    """Listens on loopback. `cut` ends all connections and refuses new ones until `mend`."""
+    """Listens on loopback. `cut` ends all connections and refuses new ones until `mend`.
+
+    `freeze` takes everything and passes nothing on until `thaw`: a server that hangs.
+    """
 
     def __init__(self, url: DatabaseUrl) -> None:
         self._upstream = make_url(url.libpq)
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._port = 0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     @property
     def url(self) -> DatabaseUrl:
@@ -39,6 +44,12 @@ class PostgresProxy:
         await self._server.wait_closed()
         self._server = None
 
+    def freeze(self) -> None:
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        self._flowing.set()
+
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         url = self._upstream
         if url.host:
@@ -50,17 +61,17 @@ class PostgresProxy:
         both = {writer, far_writer}
         self._open |= both
         try:
-            await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+            await asyncio.gather(self._pipe(reader, far_writer), self._pipe(far_reader, writer))
         finally:
             self._open -= both
 
-
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := await reader.read(CHUNK_BYTES):
-            writer.write(chunk)
-            await writer.drain()
-    writer.close()
+    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                await self._flowing.wait()
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
 
 
 @asynccontextmanager

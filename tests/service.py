@@ -16,7 +16,8 @@ from app.domain.storefront import KeyKind
 from app.ingest.sink import EventSink
 from app.main import create_app
 from app.storage.database import DatabaseUrl, create_engine
-from app.storage.storefronts import create_key, create_storefront
+from app.storage.keys import create_key
+from app.storage.storefronts import create_storefront
 
 URL = "http://footfall.test"
 
@@ -92,7 +93,7 @@ async def running_service(
         async with client, app.router.lifespan_context(app):
             shop = await create_storefront(engine, "Test shop", "UTC", "EUR")
             kinds = (KeyKind.WRITE, KeyKind.SERVER, KeyKind.READ)
-            keys = [await create_key(engine, shop.storefront_id, kind) for kind in kinds]
+            keys = [(await create_key(engine, shop.storefront_id, kind)).secret for kind in kinds]
             yield Service(app, client, engine, shop.storefront_id, *keys)
     finally:
         await engine.dispose()

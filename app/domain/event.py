@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Trust(StrEnum):
@@ -23,7 +25,7 @@ class Event:
     event_id: canonical UUID text, see `canonical_event_id`.
     client_time: as the sender sent it; None when it sent none.
     occurred_at: the corrected time that all reports use.
-    properties: a JSON object as text, without NUL characters.
+    properties: as decoded from JSON; no text in it holds a NUL character.
     source: name of the wire format it came in.
     At least one of visitor_key and customer_key is set.
     """
@@ -41,7 +43,7 @@ class Event:
     trust: Trust
     url: str | None
     referrer: str | None
-    properties: str
+    properties: dict[str, Any]
     source: str = "native"
     is_bot: bool = False
 
@@ -51,21 +53,19 @@ class Event:
         return (self.storefront_id, self.event_id, self.client_time)
 
 
+_is_uuid = re.compile(
+    "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
+).fullmatch
+
+
 def canonical_event_id(sent: str) -> str:
     """The UUID under which an event's id is stored: a UUID is itself, any other text its SHA-256 cut to 128 bits.
 
     UUIDs are compared without regard to case. Two texts sharing a UUID would take 2^61 tries to find on purpose,
     and could only make one sender's events duplicates of the same sender's events.
     """
-    if len(sent) == 36 and sent[8] == sent[13] == sent[18] == sent[23] == "-":
-        digits = sent.replace("-", "")
-        if len(digits) == 32 and digits.isascii() and digits.isalnum():
-            try:
-                int(digits, 16)
-            except ValueError:
-                pass
-            else:
-                return sent.lower()
+    if _is_uuid(sent):
+        return sent.lower()
     digits = hashlib.sha256(sent.encode()).hexdigest()
     # Version 8 ("custom") and the RFC 9562 variant, so that it can't be taken for a random or a timed UUID.
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"

@@ -8,12 +8,19 @@ from datetime import datetime
 from app.domain.event import Event
 from app.domain.outcome import Outcome, RefusedEvent
 
+# Refused events that are replayed are received once more, under a source of their own, and stored or duplicates there.
+# What they were before stays: received and rejected by their format. So each line adds up by itself. They count in the
+# minute in which they first came, and only when they are stored: trying a replay out leaves no trace.
+REPLAY_SOURCE = "replay"
+# Stored events that were deleted on purpose since, in the minute in which they came: by an erasure or by retention.
+ERASED_SOURCE = "erased"
 
-@dataclass(slots=True, frozen=True)
+
+@dataclass(slots=True)
 class Received:
     """What one request brought, counted at the door before anything is done with it.
 
-    source: the wire format's name. no_consent: events left out for want of consent.
+    source: the wire format's name, or REPLAY_SOURCE. no_consent: events left out for want of consent.
     limited: 1 for a request refused by a rate limit; its body is not read, so it counts as one event.
     """
 

@@ -12,6 +12,8 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     REJECTED = "rejected"
     SPOOLED = "spooled"
+    NO_CONSENT = "no_consent"  # left out, and nothing of it kept
+    BOT = "bot"  # stored and marked; counted apart from STORED, which is what the sender is told
 
 
 class RejectReason(StrEnum):
@@ -31,6 +33,7 @@ class RejectReason(StrEnum):
     NUL_CHARACTER = "nul_character"
     BAD_TIME = "bad_time"
     FUTURE_TIME = "future_time"
+    TOO_OLD = "too_old"
     NO_PERSON = "no_person"
     UNSTORABLE = "unstorable"
 
@@ -70,8 +73,17 @@ class SinkUnavailable(Exception):
         self.reason = reason
 
 
-# Closed set, a metric label: lost or refused connection, deadline passed, refused by Postgres, or data it can't hold.
-FAILURE_REASONS = ("connection", "timeout", "database", "unstorable")
+class SpoolFull(SinkUnavailable):
+    """Storage is away, and there is no room on disk either, or (not no_room) the spool can't be used."""
+
+    def __init__(self, cause: str, *, no_room: bool = False) -> None:
+        super().__init__("spool", cause)
+        self.no_room = no_room
+
+
+# Closed set, a metric label: lost or refused connection, deadline passed, refused by Postgres, data it can't hold, or
+# no room in the spool.
+FAILURE_REASONS = ("connection", "timeout", "database", "unstorable", "spool")
 
 
 class UnstorableError(Exception):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.domain.stages import Stage
 
@@ -16,7 +16,7 @@ class KeyKind(StrEnum):
 
 @dataclass(slots=True, frozen=True)
 class Storefront:
-    """time_zone: IANA name, in which reports bucket days. currency: ISO 4217."""
+    """time_zone: IANA name, in which reports bucket days. currency: ISO 4217. retention_days: None keeps all."""
 
     storefront_id: int
     name: str
@@ -24,6 +24,7 @@ class Storefront:
     currency: str
     session_timeout_seconds: int
     stages: tuple[Stage, ...]
+    retention_days: int | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,9 +37,23 @@ class ApiKey:
     storefront: Storefront
 
 
+class Signer(NamedTuple):
+    """A key with the SHA-256 digests of the secrets that work: two while it is being rotated."""
+
+    key: ApiKey
+    digests: tuple[bytes, ...]
+
+
 class KeyDirectory(Protocol):
     async def find(self, secret: str) -> ApiKey | None:
-        """The key with this text; None for a text that is no key, or no longer one."""
+        """The key with this secret; None for a text that is no secret, or no longer one."""
+        ...
+
+    async def find_signer(self, key_id: int, *, fresh: bool = False) -> Signer | None:
+        """The key with this number, and what its signatures are checked with; None when no secret of it works.
+
+        fresh: as things are now or were a second ago, not as they were known some seconds ago.
+        """
         ...
 
     def forget(self) -> None:

@@ -2,44 +2,47 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 import traceback
-from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from app.domain.event import Event
 from app.domain.ledger import Received
-from app.domain.outcome import (
-    Outcome,
-    RefusedEvent,
-    Rejection,
-    RejectReason,
-    SinkUnavailable,
-    UnstorableError,
-)
-from app.errors import TooMany, Unavailable
-from app.ingest.sink import EventSink
+from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable, SpoolFull, UnstorableError
+from app.errors import InsufficientStorage, RetryLater, TooMany, Unavailable
+from app.ingest.apart import native_json, store_apart
+from app.ingest.line import FairLine
+from app.ingest.notes import Notes
+from app.ingest.sink import Batch, EventSink, store_in_time
 from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+# How long the ledger may wait for what it is told when there are no events to commit.
+NOTE_SECONDS = 1.0
 # A storefront may fill half of the buffer: one shop in a sale must not shut out the others.
 STOREFRONT_SHARE = 0.5
 RETRY_AFTER_SECONDS = 2
+FULL_RETRY_AFTER_SECONDS = 10  # room on disk does not come as soon
 
 
 @dataclass(slots=True)
 class Submission:
-    """One request's part of a commit. size_bytes: of its body, for the bound on memory."""
+    """One request's part of a commit.
+
+    size_bytes: of its body, for the bound on memory. raw_of: the bytes, as received, of the event at a place in
+    `events`; asked only for events that can't be stored.
+    """
 
     storefront_id: int
     events: Sequence[Event]
     refused: Sequence[RefusedEvent]
     size_bytes: int
     received: Sequence[Received] = ()
+    raw_of: Callable[[int], bytes] | None = None
     done: asyncio.Future[list[Outcome]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     submitted_at: float = field(default_factory=time.monotonic)
 
@@ -63,7 +66,8 @@ class Batcher:
         self._sink = sink
         self._limits = limits
         self._metrics = metrics
-        self._waiting: deque[Submission] = deque()
+        self._waiting: FairLine[Submission] = FairLine()
+        self._notes = Notes()
         self._unfinished: dict[int, Submission] = {}
         self._events_held = 0
         self._bytes_held = 0
@@ -78,10 +82,15 @@ class Batcher:
     async def submit(self, submission: Submission) -> list[Outcome]:
         """Returns what became of each event once they are durable. Raises TooMany (429) or Unavailable (503)."""
         self._admit(submission)
-        self._waiting.append(submission)
+        self._waiting.append(submission.storefront_id, submission.count, submission)
         self._work.set()
         # A sender that hangs up cancels its own future, not the commit that others ride in.
         return await submission.done
+
+    def note(self, received: Received) -> None:
+        """For the ledger: requests of which no event is left. Rides in the next commit, or soon in one of its own."""
+        if self._notes.add(received):
+            asyncio.get_running_loop().call_later(NOTE_SECONDS, self._work.set)
 
     def oldest_age_seconds(self) -> float:
         oldest = next(iter(self._unfinished.values()), None)
@@ -97,6 +106,8 @@ class Batcher:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._idle.wait()
+                if self._notes:
+                    await self._flush([])
         for writer in self._writers:
             writer.cancel()
         await asyncio.gather(*self._writers, return_exceptions=True)
@@ -143,52 +154,36 @@ class Batcher:
     async def _write(self) -> None:
         while True:
             await self._work.wait()
-            batch = self._take()
-            if batch:
+            batch = self._waiting.take(self._limits.flush_max_events)
+            if not self._waiting:
+                self._work.clear()
+            if batch or self._notes:
                 await self._flush(batch)
 
-    def _take(self) -> list[Submission]:
-        batch: list[Submission] = []
-        count = 0
-        while self._waiting and (not batch or count + self._waiting[0].count <= self._limits.flush_max_events):
-            submission = self._waiting.popleft()
-            batch.append(submission)
-            count += submission.count
-        if not self._waiting:
-            self._work.clear()
-        return batch
-
-    async def _flush(self, batch: list[Submission]) -> None:
-        """Commit a batch and answer its submissions. Never raises: whatever goes wrong is their answer."""
+    async def _flush(self, submissions: list[Submission]) -> None:
+        """Commit and answer. Never raises: whatever goes wrong is the answer."""
         started = time.monotonic()
+        notes = self._notes.take()
+        batch = Batch(
+            [event for submission in submissions for event in submission.events],
+            [event for submission in submissions for event in submission.refused],
+            [part for submission in submissions for part in submission.received] + notes,
+        )
         try:
-            outcomes = await self._store(batch)
-        except UnstorableError as error:
-            await self._store_apart(batch, error)
-        except SinkUnavailable as error:
-            self._fail(batch, error.reason, error)
+            outcomes = await store_apart(self._commit, batch, lambda place: _raw_of(submissions, place))
         except Exception as error:  # noqa: BLE001  # a bug in the sink must not end the writer; logged, counted, answered
-            self._fail(batch, "database", error)
+            for note in notes:
+                self.note(note)
+            self._fail(submissions, error)
         else:
             self._metrics.flush_seconds.observe(time.monotonic() - started)
             self._metrics.flush_batch_events.observe(len(outcomes))
-            self._answer(batch, outcomes)
+            if Outcome.REJECTED in outcomes:
+                self._metrics.flush_failures.labels("unstorable").inc()
+            self._answer(submissions, outcomes)
 
-    async def _store(self, batch: Sequence[Submission]) -> list[Outcome]:
-        events = [event for submission in batch for event in submission.events]
-        refused = [event for submission in batch for event in submission.refused]
-        received = [part for submission in batch for part in submission.received]
-        return await self._commit(events, refused, received)
-
-    async def _commit(
-        self, events: Sequence[Event], refused: Sequence[RefusedEvent], received: Sequence[Received] = ()
-    ) -> list[Outcome]:
-        """The sink within the time limit. Raises SinkUnavailable or UnstorableError."""
-        try:
-            async with asyncio.timeout(self._limits.flush_timeout_seconds):
-                return await self._sink.store(events, refused, received)
-        except TimeoutError as error:
-            raise SinkUnavailable("timeout", "storage did not answer in time") from error
+    async def _commit(self, batch: Batch) -> list[Outcome]:
+        return await store_in_time(self._sink, batch, self._limits.flush_timeout_seconds)
 
     def _answer(self, batch: Sequence[Submission], outcomes: Sequence[Outcome]) -> None:
         start = 0
@@ -197,52 +192,32 @@ class Batcher:
             self._finish(submission, list(outcomes[start:end]))
             start = end
 
-    def _fail(self, batch: Sequence[Submission], reason: str, error: Exception) -> None:
-        self._metrics.flush_failures.labels(reason).inc()
+    def _fail(self, batch: Sequence[Submission], error: Exception) -> None:
+        fallback = "unstorable" if isinstance(error, UnstorableError) else "database"
+        reason = error.reason if isinstance(error, SinkUnavailable) else fallback
         facts = {"action": "flush_failed", "reason": reason, "requests": len(batch), "error": type(error).__name__}
         if isinstance(error, SinkUnavailable | UnstorableError):
             facts["error"] = str(error)
         else:  # a bug: where it happened, but not its text, which may quote an event
             facts["frames"] = "".join(traceback.format_tb(error.__traceback__))
+        self._metrics.flush_failures.labels(reason).inc()
         logger.error("flush failed", extra=facts)
         for submission in batch:
-            self._finish(
-                submission,
-                error=Unavailable(
-                    "Events can't be stored at the moment; send again.",
-                    retry_after_seconds=RETRY_AFTER_SECONDS,
-                ),
-            )
+            self._finish(submission, error=_answer_to(error))
 
-    async def _store_apart(self, batch: list[Submission], error: UnstorableError) -> None:
-        """Some event can't be stored at all: find it by storing requests, then events, one by one."""
-        self._metrics.flush_failures.labels("unstorable").inc()
-        logger.error("event can't be stored", extra={"action": "unstorable", "error": str(error)})
-        if len(batch) > 1:
-            for submission in batch:
-                await self._flush([submission])
-            return
-        submission = batch[0]
-        outcomes: list[Outcome] = []
-        try:
-            for index, event in enumerate(submission.events):
-                outcomes += await self._store_or_quarantine(index, event)
-            if submission.refused or submission.received:
-                await self._commit([], submission.refused, submission.received)
-        except Exception as failure:  # noqa: BLE001  # as in _flush: a writer never ends
-            self._fail(batch, "unstorable", failure)
-        else:
-            self._finish(submission, outcomes)
 
-    async def _store_or_quarantine(self, index: int, event: Event) -> list[Outcome]:
-        try:
-            return await self._commit([event], [])
-        except UnstorableError:
-            detail = "The database can't hold this event; it is kept for inspection."
-            raw = json.dumps(asdict(event), default=str).encode()
-            rejection = Rejection(index, RejectReason.UNSTORABLE, "", detail, raw)
-            await self._commit(
-                [],
-                [RefusedEvent(event.storefront_id, "native", event.trust, event.received_at, None, rejection)],
-            )
-            return [Outcome.REJECTED]
+def _answer_to(error: Exception) -> RetryLater:
+    if isinstance(error, SpoolFull):
+        detail = "Postgres is away, and there is no room on disk to keep events until it is back; send again later."
+        return InsufficientStorage(detail, retry_after_seconds=FULL_RETRY_AFTER_SECONDS)
+    detail = "Events can't be stored at the moment; send again."
+    return Unavailable(detail, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _raw_of(submissions: Sequence[Submission], place: int) -> bytes:
+    """The bytes of the event at a place in a batch, as received."""
+    for submission in submissions:
+        if place < len(submission.events):
+            return submission.raw_of(place) if submission.raw_of else native_json(submission.events[place])
+        place -= len(submission.events)
+    raise IndexError(place)

@@ -1,69 +1,60 @@
-"""Reads a request's body within limits: bytes as sent, bytes after decompression, and time."""
+"""Reads a request's body within a limit of bytes. How long it may take is the connection's matter."""
 
-import asyncio
-import zlib
+from collections.abc import Callable, Mapping
 
 from starlette.types import Receive
 
-from app.errors import TooLarge, Unavailable, Unreadable, UnsupportedType
-
-GZIP_MAGIC = b"\x1f\x8b"
-GZIP_MEMBERS_MAX = 1_000
+from app.errors import TooLarge
+from app.ingest.decompress import check_encoding
 
 
 class ClientGone(Exception):
-    """The sender hung up before its request was complete."""
+    """The sender hung up, or was cut off, before its request was complete."""
 
 
-async def read_body(receive: Receive, *, encoding: str, max_bytes: int, timeout_seconds: float) -> bytes:
-    """The body, decompressed. Raises 400, 413, 415 or 503 as FootfallError, or ClientGone."""
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise UnsupportedType(f"Content-Encoding {encoding[:50]!r} is not understood; send gzip or no compression.")
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            body = await _receive_all(receive, max_bytes)
-    except TimeoutError as error:
-        detail = f"The body did not arrive within {timeout_seconds:g} seconds; send again."
-        raise Unavailable(detail, retry_after_seconds=1) from error
-    # Some senders compress without saying so, and some proxies decompress without saying so: the bytes decide.
-    return _gunzip(body, max_bytes) if body[:2] == GZIP_MAGIC else body
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], *, max_bytes: int, take_bytes: Callable[[int], None]
+) -> bytes:
+    """The body as sent. Raises 413, 415 or 503 as FootfallError, or ClientGone.
+
+    take_bytes: counts what bodies on their way hold in memory; raises when that is too much.
+    """
+    check_encoding(headers)
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
+    return await _receive_all(receive, max_bytes, take_bytes)
 
 
-async def _receive_all(receive: Receive, max_bytes: int) -> bytes:
+async def _receive_all(receive: Receive, max_bytes: int, take_bytes: Callable[[int], None]) -> bytes:
+    chunk, is_last = await _receive(receive)
+    if is_last:  # as nearly always
+        if len(chunk) > max_bytes:
+            raise _too_large(max_bytes)
+        return chunk
     chunks: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        if not message.get("more_body"):
-            return b"".join((*chunks, chunk)) if chunks else chunk
-        chunks.append(chunk)
+    try:
+        while True:
+            chunks.append(chunk)
+            size += len(chunk)
+            take_bytes(len(chunk))
+            if size > max_bytes:
+                raise _too_large(max_bytes)
+            if is_last:
+                return b"".join(chunks)
+            chunk, is_last = await _receive(receive)
+    finally:
+        take_bytes(-size)
 
 
-def _gunzip(body: bytes, max_bytes: int) -> bytes:
-    """All members of the file (gzip allows several, one after the other). Never makes much more than max_bytes."""
-    chunks: list[bytes] = []
-    size, rest = 0, body
-    while rest:
-        decompressor = zlib.decompressobj(wbits=31)
-        try:
-            chunk = decompressor.decompress(rest, max_bytes + 1 - size)
-        except zlib.error as error:
-            raise Unreadable("The body is no valid gzip; compress it again, or send it plain.") from error
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > max_bytes or len(chunks) > GZIP_MEMBERS_MAX:
-            raise _too_large(max_bytes)
-        if not decompressor.eof:
-            raise Unreadable("The gzip body is cut off; send it whole.")
-        rest = decompressor.unused_data
-    return b"".join(chunks)
+async def _receive(receive: Receive) -> tuple[bytes, bool]:
+    """The next piece, and whether it is the last."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), not message.get("more_body")
 
 
 def _too_large(max_bytes: int) -> TooLarge:
-    return TooLarge(f"The body is larger than {max_bytes} bytes (after decompression); split it into several requests.")
+    return TooLarge(f"The body is larger than {max_bytes} bytes; split it into several requests.")

@@ -33,7 +33,7 @@ _RECEIPTS = {
         "properties": {
             "index": {"type": "integer"},
             "event_id": {"type": ["string", "null"]},
-            "outcome": {"enum": list(Outcome)},
+            "outcome": {"enum": [outcome for outcome in Outcome if outcome is not Outcome.BOT]},
         },
     },
 }
@@ -45,6 +45,7 @@ _REPLY = {
         "stored": {"type": "integer"},
         "duplicates": {"type": "integer"},
         "spooled": {"type": "integer", "description": "kept on disk until Postgres is back"},
+        "no_consent": {"type": "integer", "description": "counted and not kept"},
         "rejected": _REJECTED,
         "receipts": _RECEIPTS,
     },
@@ -78,10 +79,12 @@ _PROBLEMS = {
     "400": "The body can't be read; nothing is stored.",
     "401": "No key, or an unknown one.",
     "403": "The key, or its use from this origin, is not allowed.",
+    "408": "Headers or body came too slowly.",
     "413": "Too many bytes or events in one request.",
     "415": "Content type or encoding is not understood.",
     "429": "This storefront has too many events waiting; see Retry-After.",
     "503": "Events can't be taken at the moment; see Retry-After.",
+    "507": "Postgres is away, and there is no room on disk to keep events until it is back; see Retry-After.",
 }
 
 
@@ -107,7 +110,11 @@ def _operation() -> dict[str, Any]:
     envelope = {
         "type": "object",
         "required": ["events"],
-        "properties": {"events": events, "sent_at": {"type": ["string", "null"], "format": "date-time"}},
+        "properties": {
+            "events": events,
+            "sent_at": {"type": ["string", "null"], "format": "date-time"},
+            "consent": {"type": ["boolean", "null"]},
+        },
         "additionalProperties": False,
     }
     body = {"schema": {"anyOf": [{"$ref": _EVENT}, events, envelope]}}
@@ -123,7 +130,7 @@ def _operation() -> dict[str, Any]:
     return {
         "tags": ["ingestion"],
         "summary": "Send events",
-        "description": "One event, an array, an object with `events` and `sent_at`, or NDJSON; gzip if you like.",
+        "description": "One event, an array, an object with `events`, `sent_at` and `consent`, or NDJSON; may be gzip.",
         "operationId": "send_events",
         "security": [{"Bearer": []}, {}],
         "parameters": [

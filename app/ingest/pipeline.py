@@ -18,21 +18,24 @@ class Fault:
     detail: str
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Arrival:
-    """What the steps may know of the request."""
+    """What the steps may know of the request. retention_days: of its storefront, None = all is kept."""
 
     received_at: datetime
     sent_at: datetime | None
+    retention_days: int | None = None
 
 
 # Changes the event in place, or returns why it is refused.
 Step = Callable[[Event, Arrival], Fault | None]
 
 
-def run_pipeline(decoded: Decoded, received_at: datetime, steps: Sequence[tuple[str, Step]]) -> None:
+def run_pipeline(
+    decoded: Decoded, received_at: datetime, steps: Sequence[tuple[str, Step]], *, retention_days: int | None = None
+) -> None:
     """Take every event through the steps; those refused move from `decoded.events` to `decoded.rejections`."""
-    arrival = Arrival(received_at, decoded.sent_at)
+    arrival = Arrival(received_at, decoded.sent_at, retention_days)
     kept: list[Event] = []
     indexes: list[int] = []
     refused: list[tuple[int, Fault]] = []

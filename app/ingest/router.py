@@ -1,7 +1,6 @@
 """The ingest routes: bytes in, reply out. Plain ASGI, because this is the path that every event takes."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -11,22 +10,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.bearer import bearer_token
 from app.clock import Clock
 from app.config import Settings
 from app.domain.event import Event, Trust
 from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, Rejection, RejectReason
 from app.domain.stages import DEFAULT_STAGES
-from app.domain.storefront import ApiKey, KeyDirectory, KeyKind
-from app.errors import FootfallError, Forbidden, MethodNotAllowed, Unauthenticated, Unavailable, Unreadable
+from app.domain.storefront import KeyDirectory
+from app.errors import FootfallError, MethodNotAllowed, RetryLater, Unreadable
 from app.ingest.batcher import Batcher, Submission
 from app.ingest.body import ClientGone, read_body
+from app.ingest.caller import identify
+from app.ingest.consent import asks_not_to_be_tracked, refuses_consent
 from app.ingest.cors import Header, cors_headers, preflight_headers
+from app.ingest.decompress import decompressed
 from app.ingest.formats import FORMATS
 from app.ingest.formats.base import Decoded, IngestResult, RequestContext, WireFormat
+from app.ingest.gate import Gate
+from app.ingest.limits import RateLimits
 from app.ingest.pipeline import run_pipeline
 from app.ingest.steps import STEPS
+from app.ingest.steps.mark_bot import mark_bot
 from app.metrics import Metrics
 from app.problems import problem_response, request_id, unexpected_response
 
@@ -48,6 +52,8 @@ class IngestParts:
     keys: KeyDirectory
     batcher: Batcher
     metrics: Metrics
+    gate: Gate
+    limits: RateLimits
 
 
 def ingest_endpoints(parts: IngestParts) -> dict[str, "IngestEndpoint"]:
@@ -66,6 +72,7 @@ class IngestEndpoint:
         metrics = parts.metrics
         self._outcomes = {outcome: metrics.events.labels(wire_format.name, outcome) for outcome in Outcome}
         self._seconds = {step: metrics.step_seconds.labels(step) for step in INGEST_STEPS}
+        self._delay = metrics.event_delay_seconds.labels()
         self._stages = {name: metrics.stage_events.labels(stage) for name, stage in STAGE_OF_EVENT.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,10 +83,13 @@ class IngestEndpoint:
             return
         origin = headers.get(b"origin")
         try:
-            status, body = await self._answer(scope, headers, receive)
+            with self._parts.gate:
+                status, body = await self._answer(scope, headers, receive)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001  # nothing stands outside of this endpoint
+            if isinstance(error, RetryLater):
+                await self._parts.gate.hold_back(error)
             response = _problem(error, request_id(Request(scope)))
             await _send(send, response.status_code, response.raw_headers + cors_headers(origin), bytes(response.body))
             return
@@ -90,56 +100,34 @@ class IngestEndpoint:
             raise MethodNotAllowed("Events are sent with POST.", headers={"Allow": "POST, OPTIONS"})
         parts, settings = self._parts, self._parts.settings
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
-        key = await self._authenticate(headers, query)
-        trust = _trust(key, query)
-        body = await read_body(
-            receive,
-            encoding=headers.get(b"content-encoding", b"").decode("latin-1").strip().lower(),
-            max_bytes=settings.request_max_bytes,
-            timeout_seconds=settings.request_timeout_seconds,
+        caller = await identify(parts.keys, headers, query, parts.clock.now())
+        parts.gate.check_storefront(caller.key.storefront.storefront_id)
+        if refusal := parts.limits.refusal(caller.key, scope):
+            raise refusal  # limited: storefront and format are known here, its events are not
+        raw = await read_body(
+            receive, headers, max_bytes=settings.request_max_bytes, take_bytes=parts.gate.take_body_bytes
         )
+        await caller.check_body(raw, parts.keys)
+        body = decompressed(raw, headers, settings.request_max_bytes)
         context = RequestContext(
-            storefront_id=key.storefront.storefront_id,
-            trust=trust,
+            storefront_id=caller.key.storefront.storefront_id,
+            trust=caller.trust,
             received_at=parts.clock.now(),
             content_type=headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower(),
             max_events=settings.request_max_events,
+            retention_days=caller.key.storefront.retention_days,
         )
-        decoded = await self._decode(body, context)
+        is_withheld = settings.respect_gpc and context.trust is Trust.BROWSER and asks_not_to_be_tracked(headers)
+        decoded = await self._decode(body, context, is_withheld=is_withheld)
+        if context.trust is Trust.BROWSER:  # servers send on behalf of people
+            mark_bot(decoded.events, headers.get(b"user-agent", b""))
+        parts.limits.spend(caller.key, decoded.received_count - 1)
         result = await self._store(decoded, context, len(body))
         self._count(decoded.events, result, context)
         status, reply = self._format.reply(result, query)
         return status, _encode(reply)
 
-    async def _authenticate(self, headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> ApiKey:
-        """Raises 401 or 403."""
-        authorization = headers.get(b"authorization")
-        secret = bearer_token(authorization.decode("latin-1") if authorization else None)
-        from_query = secret is None
-        secret = secret or query.get("key")
-        if not secret:
-            raise Unauthenticated("Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=.")
-        key = await self._find_key(secret)
-        if key is None:
-            raise Unauthenticated("This key is not known; `footfall keys create` makes one.")
-        if key.kind not in (KeyKind.WRITE, KeyKind.SERVER):
-            raise Forbidden(f"This is a {key.kind} key; events are sent with a write or a server key.")
-        if from_query and key.kind is not KeyKind.WRITE:
-            raise Forbidden(
-                "A server key is secret and must not stand in an address; send it as Authorization: Bearer."
-            )
-        origin = headers.get(b"origin")
-        if origin is not None and key.origins is not None and origin.decode("latin-1") not in key.origins:
-            raise Forbidden("This key may not be used from this origin; make one with `footfall keys create --origin`.")
-        return key
-
-    async def _find_key(self, secret: str) -> ApiKey | None:
-        try:
-            return await self._parts.keys.find(secret)
-        except Exception as error:  # whatever the driver raises while Postgres is away
-            raise Unavailable("Keys can't be checked at the moment; send again.", retry_after_seconds=2) from error
-
-    async def _decode(self, body: bytes, context: RequestContext) -> Decoded:
+    async def _decode(self, body: bytes, context: RequestContext, *, is_withheld: bool) -> Decoded:
         """An unreadable body is kept in quarantine before it is refused: its sender won't send it again."""
         started = time.perf_counter()
         try:
@@ -147,11 +135,15 @@ class IngestEndpoint:
         except Unreadable as error:
             if body:
                 rejection = Rejection(0, RejectReason.INVALID_JSON, "", error.detail, body)
-                result = await self._store(Decoded([], [], lambda: [body], [rejection]), context, len(body))
-                self._count([], result, context)
+                unread = Decoded([], [], lambda: [body], [rejection])
+                if is_withheld or refuses_consent(body):
+                    unread.withhold()
+                self._count([], await self._store(unread, context, len(body)), context)
             raise
         decoded_at = time.perf_counter()
-        run_pipeline(decoded, context.received_at, STEPS)
+        if is_withheld:
+            decoded.withhold()
+        run_pipeline(decoded, context.received_at, STEPS, retention_days=context.retention_days)
         self._seconds["decode"].observe(decoded_at - started)
         self._seconds["pipeline"].observe(time.perf_counter() - decoded_at)
         return decoded
@@ -172,25 +164,38 @@ class IngestEndpoint:
         ]
         stored: list[Outcome] = []
         if decoded.received_count:
-            received = Received(context.storefront_id, self._format.name, context.received_at, decoded.received_count)
-            stored = await self._parts.batcher.submit(
-                Submission(context.storefront_id, decoded.events, refused, size_bytes, [received])
+            received = Received(
+                context.storefront_id,
+                self._format.name,
+                context.received_at,
+                decoded.received_count,
+                no_consent=len(decoded.no_consent),
             )
+            raw_of = lambda place: decoded.raws()[decoded.indexes[place]]  # noqa: E731  # hardly ever called
+            submission = Submission(context.storefront_id, decoded.events, refused, size_bytes, [received], raw_of)
+            try:
+                stored = await self._parts.batcher.submit(submission)
+            except RetryLater as error:
+                if not submission.done.done():  # there was no room; otherwise its commit failed
+                    self._parts.gate.note_refusal(context.storefront_id, error)
+                raise
         self._seconds["commit"].observe(time.perf_counter() - started)
         return _result(decoded, stored)
 
     def _count(self, events: list[Event], result: IngestResult, context: RequestContext) -> None:
         metrics, name = self._parts.metrics, self._format.name
+        is_bot = bool(events) and events[0].is_bot
         for outcome in set(result.outcomes):
-            self._outcomes[outcome].inc(result.count(outcome))
+            counted_as = Outcome.BOT if is_bot and outcome is Outcome.STORED else outcome
+            self._outcomes[counted_as].inc(result.count(outcome))
         for rejection in result.rejections:
             metrics.rejections.labels(name, rejection.reason).inc()
-        for event_name, count in Counter(event.event_name for event in events).items():
-            if event_name in self._stages:
-                self._stages[event_name].inc(count)
+        for event in events:
+            if (stage := self._stages.get(event.event_name)) is not None:
+                stage.inc()
         if events:
             oldest = min(event.occurred_at for event in events)
-            metrics.event_delay_seconds.observe(max(0.0, (context.received_at - oldest).total_seconds()))
+            self._delay.observe(max(0.0, (context.received_at - oldest).total_seconds()))
 
 
 def _result(decoded: Decoded, stored: list[Outcome]) -> IngestResult:
@@ -198,6 +203,8 @@ def _result(decoded: Decoded, stored: list[Outcome]) -> IngestResult:
     outcomes = [Outcome.REJECTED] * decoded.received_count
     event_ids: list[str | None] = [None] * decoded.received_count
     rejections = list(decoded.rejections)
+    for index in decoded.no_consent:
+        outcomes[index] = Outcome.NO_CONSENT
     for index, event, outcome in zip(decoded.indexes, decoded.events, stored, strict=True):
         outcomes[index] = outcome
         if outcome is Outcome.REJECTED:
@@ -206,15 +213,6 @@ def _result(decoded: Decoded, stored: list[Outcome]) -> IngestResult:
         else:
             event_ids[index] = event.event_id
     return IngestResult(outcomes, event_ids, rejections)
-
-
-def _trust(key: ApiKey, query: Mapping[str, str]) -> Trust:
-    """From the key alone; a server key may only say less of itself, that it brings in history."""
-    if query.get("source") == "import":
-        if key.kind is not KeyKind.SERVER:
-            raise Forbidden("Importing takes a server key.")
-        return Trust.IMPORT
-    return Trust.SERVER if key.kind is KeyKind.SERVER else Trust.BROWSER
 
 
 def _problem(error: Exception, instance: str) -> Response:

@@ -23,7 +23,10 @@ import pyarrow as pa
 from sqlalchemy import make_url
 
 from app.errors import FootfallError, Unavailable
-from app.mirror.schema import clear, first_row, is_damage, open_mirror, start_anew
+from app.mirror.erase import follow_erasures, holds_erased, write_anew
+from app.mirror.readers import Readers
+from app.mirror.schema import clear, first_row, is_damage, open_mirror, put_in_place, remove_file, start_anew
+from app.storage.roles import TAKE_REPORT_ROLE
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 POSITION_BITS = 20
 
 REBUILD_RETRY_SECONDS = 5
+# Writing the file anew, to be rid of erased bytes, costs as much as a first look; so not after every single erasure.
+REWRITE_INTERVAL_SECONDS = 3600
+# Reports wait this long at most for those under way, when the new file is to take the old one's place.
+EXCHANGE_PATIENCE_SECONDS = 1.0
 # Seconds, the last in milliseconds; see libpq's connection parameters.
 LIBPQ_TIMEOUTS = {
     "connect_timeout": "5",
@@ -40,6 +47,13 @@ LIBPQ_TIMEOUTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",
 }
+
+# For Postgres itself. The first look copies everything; a look that is stuck must not hold up VACUUM for ever.
+DEADLINES = (
+    "SET statement_timeout = '1h'",
+    "SET lock_timeout = '10s'",
+    "SET idle_in_transaction_session_timeout = '10min'",
+)
 
 # Purpose: one consistent look. The clock is read before the snapshot is taken, so that everything stored before
 # as_of is in. Returns the database's name for itself, the snapshot, the time, and whether there are events of
@@ -53,18 +67,21 @@ LOOK = """
 # Purpose: rows visible in this transaction's snapshot. {new} limits them to those that {seen} had not.
 EVENTS = f"""
     SELECT storefront_id, (xid::text::bigint << {POSITION_BITS}) + position AS stored, visitor_id, customer_id,
-           account_id, event_name, occurred_at, seq, trust, url, referrer, properties::text AS properties
+           account_id, event_name, occurred_at, seq, trust, url, referrer, properties::text AS properties,
+           shape_id, is_bot
     FROM event WHERE {{new}}
 """  # noqa: S608  # {{new}} is NEW below or TRUE
+SHAPES = "SELECT shape_id, storefront_id, names FROM property_shape WHERE {new}"
 LINKS = "SELECT visitor_id, customer_id, storefront_id, linked_at FROM visitor_link WHERE {new}"
 NEW = "xid >= '{xmin}' AND NOT pg_visible_in_snapshot(xid, '{seen}')"
 
 INSERT_EVENTS = """
     INSERT INTO event
     SELECT storefront_id, stored, visitor_id, customer_id, account_id, name_id, epoch_us(occurred_at), seq, trust,
-           url, referrer, properties
+           url, referrer, properties, shape_id, is_bot
     FROM incoming
 """
+INSERT_SHAPES = "INSERT INTO property_shape SELECT shape_id, storefront_id, names FROM incoming"
 INSERT_LINKS = """
     INSERT OR REPLACE INTO visitor_link SELECT visitor_id, customer_id, storefront_id, epoch_us(linked_at) FROM incoming
 """
@@ -97,14 +114,25 @@ class Mirror:
         self._postgres: Any = None
         self._names: dict[str, int] = {}
         self._look_started = float("-inf")
+        self._readers = Readers()
+        self._rewriting = threading.Lock()
+        self._rewritten = float("-inf")
+        self._closing = threading.Event()
         self.progress: Progress | None = None
         self.trouble: str | None = None  # what an operator has to mend before the mirror can go on
 
+    @property
+    def _written_anew(self) -> Path:
+        return self._path.with_name(self._path.name + ".new")
+
     def open(self) -> None:
+        self._closing.clear()
         self._duckdb = open_mirror(self._path, memory_bytes=self._memory_bytes)
+        remove_file(self._written_anew)  # of a process that ended while it wrote
 
     def close(self) -> None:
-        with self._lock:
+        self._closing.set()
+        with self._rewriting, self._lock:
             self._disconnect()
             if self._duckdb is not None:
                 self._duckdb.close()
@@ -130,12 +158,57 @@ class Mirror:
             self._duckdb.close()
         self._duckdb, self._names, self.progress = None, {}, None
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of its own for one reader."""
-        if self._duckdb is None:
-            detail = "The columnar copy of the events is being built anew; try again."
-            raise Unavailable(detail, retry_after_seconds=REBUILD_RETRY_SECONDS)
-        return self._duckdb.cursor()
+        with self._readers.reading():
+            if self._duckdb is None:
+                detail = "The columnar copy of the events is being built anew; try again."
+                raise Unavailable(detail, retry_after_seconds=REBUILD_RETRY_SECONDS)
+            with self._duckdb.cursor() as cursor:
+                yield cursor
+
+    def rewrite_when_due(self) -> bool:
+        """Write the file anew if it may still contain the bytes of what was erased, at most once an hour."""
+        if time.monotonic() - self._rewritten < REWRITE_INTERVAL_SECONDS:
+            return False
+        return self.rewrite()
+
+    def rewrite(self) -> bool:
+        """Returns whether there was reason to, and the mirror was not closed meanwhile."""
+        with self.noticing_damage(), self._rewriting:
+            if self._duckdb is None:
+                return False
+            with self.cursor() as mirror:
+                if not holds_erased(mirror) or not write_anew(
+                    mirror, self._written_anew, memory_bytes=self._memory_bytes, stopping=self._closing.is_set
+                ):
+                    return False
+            while not self._exchange():
+                if self._closing.wait(EXCHANGE_PATIENCE_SECONDS):
+                    return False
+            self._rewritten = time.monotonic()
+        logger.info("mirror file written anew after erasures", extra={"action": "mirror_rewritten"})
+        return True
+
+    def _exchange(self) -> bool:
+        """The new file takes the place of the old one, unless somebody reads that for long. What has come since it was
+        written is looked up again: the new file knows how far it is."""
+        with self._lock:
+            with self._readers.exchanging(EXCHANGE_PATIENCE_SECONDS) as alone:
+                if self._duckdb is None:  # found damaged meanwhile, and thrown away
+                    remove_file(self._written_anew)
+                    return True
+                if not alone:
+                    return False
+                self._duckdb.close()
+                self._duckdb, self._names, self.progress = None, {}, None
+                put_in_place(self._written_anew, self._path)
+                self._duckdb = open_mirror(self._path, memory_bytes=self._memory_bytes)
+            self._look_started, started = float("-inf"), time.monotonic()
+            self.progress = self._look()
+            self._look_started = started
+        return True
 
     def lag_seconds(self) -> float:
         """Time since a look at Postgres last succeeded."""
@@ -167,7 +240,7 @@ class Mirror:
         if self._duckdb is None:
             self._duckdb = start_anew(self._path, memory_bytes=self._memory_bytes)
         if self._postgres is None:
-            self._postgres = adbc.connect(_with_timeouts(self._postgres_url), autocommit=True)
+            self._postgres = _connect(self._postgres_url)
         with self._postgres.cursor() as postgres, self.cursor() as mirror:
             postgres.execute(BEGIN)
             mirror.execute("BEGIN")
@@ -190,16 +263,21 @@ class Mirror:
                 "The events' transaction numbers are of another cluster; `footfall doctor` says what to do."
             )
         new = self._what_is_new(mirror, instance_id, int(xmax))
+        postgres.execute(SHAPES.format(new=new))
+        _each_batch(postgres, mirror, INSERT_SHAPES, lambda batch: batch)
         postgres.execute(LINKS.format(new=new))
         _each_batch(postgres, mirror, INSERT_LINKS, lambda batch: batch)
         postgres.execute(EVENTS.format(new=new))
         self._load_names(mirror)
         copied = _each_batch(postgres, mirror, INSERT_EVENTS, lambda batch: self._with_name_ids(mirror, batch))
+        erased = follow_erasures(postgres, mirror, new)
         as_of_us = (now - EPOCH) // timedelta(microseconds=1)
         mirror.execute(
             "UPDATE follower SET instance_id = ?, snapshot = ?, as_of_us = ?",
             [instance_id, snapshot, as_of_us],
         )
+        if erased:
+            return Progress(as_of_us, _count(mirror))
         known = self.progress.event_count if self.progress and new != "TRUE" else _count(mirror) - copied
         return Progress(as_of_us, known + copied)
 
@@ -234,6 +312,21 @@ class Mirror:
                 mirror.execute("INSERT INTO event_name VALUES (?, ?)", [self._names[name], name])
             ids[place] = self._names[name]
         return batch.append_column("name_id", pa.array(ids[names.indices.to_numpy()]))
+
+
+def _connect(postgres_url: str) -> Any:
+    """A connection that may read, and nothing else, where there is a role for that."""
+    postgres = adbc.connect(_with_timeouts(postgres_url), autocommit=True)
+    try:
+        with postgres.cursor() as cursor:
+            cursor.execute(TAKE_REPORT_ROLE)
+            cursor.fetchall()
+            for statement in DEADLINES:
+                cursor.execute(statement)
+    except BaseException:
+        postgres.close()
+        raise
+    return postgres
 
 
 def _with_timeouts(postgres_url: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain.funnel import Alternative
-from app.mirror.conditions import all_sql
+from app.mirror.conditions import Shapes, all_sql
 from app.mirror.follow import Mirror
 from app.mirror.schema import first_row
 
@@ -63,16 +63,17 @@ class Scan:
     _cursor: duckdb.DuckDBPyConnection
     events_read: int = field(default=0)
 
-    def matches(self, wanted: Sequence[Wanted], end_us: int) -> Matches:
+    def matches(self, wanted: Sequence[Wanted], end_us: int, *, include_bots: bool = False) -> Matches:
         """Events before end_us that match any of the wanted bits (at most BITS_MAX of them)."""
         names = {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}
-        mask_of_name, conditional_sql, parameters = _masks(wanted, names)
+        mask_of_name, conditional_sql, parameters = _masks(wanted, names, self._shapes())
         found = self._fetch(
             f"""
             SELECT coalesce(visitor_id, 0) AS visitor_id, coalesce(customer_id, 0) AS customer_id, occurred_at_us, seq,
                    stored, name_id {conditional_sql}
             FROM event
             WHERE storefront_id = ? AND occurred_at_us < ? AND ({_relevant_sql(wanted, names)})
+                  {"" if include_bots else "AND is_bot IS NULL"}
             """,  # noqa: S608  # made from our own words and numbers; names and values are bound
             [*parameters, self.storefront_id, min(end_us, TIME_MAX_US)],
         )
@@ -94,6 +95,10 @@ class Scan:
         )
         return Links(found["visitor_id"], found["customer_id"], found["linked_at_us"])
 
+    def _shapes(self) -> Shapes:
+        query = "SELECT shape_id, names FROM property_shape WHERE storefront_id = ?"
+        return Shapes(self._cursor.execute(query, [self.storefront_id]).fetchall())
+
     def interrupt(self) -> None:
         """End a query that another thread is running on this scan; it raises duckdb.InterruptException there."""
         self._cursor.interrupt()
@@ -104,7 +109,7 @@ class Scan:
         return {name: table.column(name).to_numpy() for name in table.column_names}
 
 
-def _masks(wanted: Sequence[Wanted], names: dict[str, int]) -> tuple[UInt64s, str, list[Any]]:
+def _masks(wanted: Sequence[Wanted], names: dict[str, int], shapes: Shapes) -> tuple[UInt64s, str, list[Any]]:
     """Per name the bits that need no condition, and one more column in SQL, with its parameters, for those that do."""
     mask_of_name = np.zeros(max(names.values(), default=-1) + 1, np.uint64)
     terms: list[str] = []
@@ -118,7 +123,7 @@ def _masks(wanted: Sequence[Wanted], names: dict[str, int]) -> tuple[UInt64s, st
             if not alternative.where:
                 mask_of_name[name_id] |= np.uint64(1 << bit)
                 continue
-            sql, values = all_sql(alternative.where)
+            sql, values = all_sql(alternative.where, shapes)
             conditional.append(f"(name_id = {name_id} AND {sql})")
             parameters += values
         if conditional:

@@ -12,7 +12,7 @@ from app.errors import FootfallError
 logger = logging.getLogger(__name__)
 
 # Raised with every change of the tables below: a file of another version is thrown away and built anew.
-VERSION = 1
+VERSION = 3
 
 TABLES = """
 CREATE TABLE event (
@@ -27,15 +27,21 @@ CREATE TABLE event (
     trust UTINYINT NOT NULL,
     url VARCHAR,
     referrer VARCHAR,
-    properties VARCHAR NOT NULL
+    properties VARCHAR NOT NULL,     -- JSON: an object, or the array of its values when there is a shape_id
+    shape_id INTEGER,
+    is_bot BOOLEAN                   -- NULL for people
 );
+CREATE TABLE property_shape (shape_id INTEGER PRIMARY KEY, storefront_id INTEGER NOT NULL, names VARCHAR[] NOT NULL);
 CREATE TABLE event_name (name_id INTEGER PRIMARY KEY, name VARCHAR NOT NULL);
 CREATE TABLE visitor_link (
     visitor_id BIGINT, customer_id BIGINT, storefront_id INTEGER NOT NULL, linked_at_us BIGINT NOT NULL,
     PRIMARY KEY (visitor_id, customer_id)
 );
--- One row: which database this is a copy of, and which of its transactions are in.
-CREATE TABLE follower (version INTEGER, instance_id VARCHAR, snapshot VARCHAR, as_of_us BIGINT);
+-- One row: which database this is a copy of, and which of its transactions are in. holds_erased: rows were deleted,
+-- and their bytes may still be in the file.
+CREATE TABLE follower (
+    version INTEGER, instance_id VARCHAR, snapshot VARCHAR, as_of_us BIGINT, holds_erased BOOLEAN DEFAULT false
+);
 """
 
 
@@ -75,12 +81,28 @@ def is_damage(error: duckdb.Error) -> bool:
 
 def start_anew(path: Path, *, memory_bytes: int) -> duckdb.DuckDBPyConnection:
     """An empty mirror, whatever was in the file."""
-    for leftover in (path, path.with_name(path.name + ".wal")):
-        leftover.unlink(missing_ok=True)
+    remove_file(path)
+    connection = create_tables(path, memory_bytes=memory_bytes)
+    connection.execute("INSERT INTO follower (version) VALUES (?)", [VERSION])
+    return connection
+
+
+def create_tables(path: Path, *, memory_bytes: int) -> duckdb.DuckDBPyConnection:
+    """A new file with empty tables."""
     connection = _connect(path, memory_bytes)
     connection.execute(TABLES)
-    connection.execute("INSERT INTO follower VALUES (?, NULL, NULL, NULL)", [VERSION])
     return connection
+
+
+def remove_file(path: Path) -> None:
+    for leftover in (path, path.with_name(path.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+
+
+def put_in_place(written: Path, path: Path) -> None:
+    """A closed file takes the place of another one, which nobody may have open."""
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    written.replace(path)
 
 
 def first_row(result: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:
@@ -91,7 +113,7 @@ def first_row(result: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:
 
 def clear(connection: duckdb.DuckDBPyConnection) -> None:
     """Forget everything; runs in the caller's transaction."""
-    for table in ("event", "event_name", "visitor_link"):
+    for table in ("event", "event_name", "property_shape", "visitor_link"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608  # names from the line above
 
 

@@ -1,16 +1,20 @@
 """The checks behind /readyz, each with a plain answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.clock import Clock
 from app.mirror.follow import Mirror
-from app.storage.database import current_revision, newest_revision
+from app.storage.database import current_revision, is_behind, newest_revision
+from app.storage.partitions import months_ahead
 
 CHECK_TIMEOUT_SECONDS = 3.0
+# What can't be well while Postgres is away; events go to the spool meanwhile.
+NEED_POSTGRES = frozenset({"postgres", "migrations", "partitions", "mirror"})
 
 
 class CheckResult(NamedTuple):
@@ -33,19 +37,40 @@ async def run_check(check: Check) -> CheckResult:
         return CheckResult(False, f"failed: {type(error).__name__}")
 
 
-def database_checks(engine: AsyncEngine) -> list[Check]:
+def status_of(results: Mapping[str, CheckResult]) -> str:
+    """ready, degraded or not ready.
+
+    Degraded: without Postgres, but the spool takes events; or the other way round. All processes share one Postgres: if
+    they were not ready, a load balancer would refuse what each of them could keep. Reports answer 503 by themselves.
+    """
+    failed = {name for name, result in results.items() if not result.ok}
+    if not failed:
+        return "ready"
+    if "postgres" in failed and "spool" in results:
+        bearable = NEED_POSTGRES
+    else:
+        bearable = frozenset({"spool"})
+    return "degraded" if failed <= bearable else "not ready"
+
+
+def database_checks(engine: AsyncEngine, clock: Clock) -> list[Check]:
     async def postgres() -> CheckResult:
         async with engine.connect() as connection:
             version = connection.dialect.server_version_info or ()
         return CheckResult(True, f"Postgres {'.'.join(map(str, version))}")
 
     async def migrations() -> CheckResult:
-        current, newest = await current_revision(engine), newest_revision()
-        if current == newest:
+        current = await current_revision(engine)
+        if not is_behind(current):
             return CheckResult(True, f"at {current}")
-        return CheckResult(False, f"database is at {current}, this version needs {newest}: run `footfall migrate`")
+        needed = newest_revision()
+        return CheckResult(False, f"database is at {current}, this version needs {needed}: run `footfall migrate`")
 
-    return [Check("postgres", postgres), Check("migrations", migrations)]
+    async def partitions() -> CheckResult:
+        """Well without any: what has no month is stored all the same."""
+        return CheckResult(True, f"{await months_ahead(engine, clock.now())} months ahead")
+
+    return [Check("postgres", postgres), Check("migrations", migrations), Check("partitions", partitions)]
 
 
 def mirror_check(mirror: Mirror, lag_max_seconds: float) -> Check:
@@ -58,6 +83,15 @@ def mirror_check(mirror: Mirror, lag_max_seconds: float) -> Check:
         return CheckResult(seconds <= lag_max_seconds, f"{seconds:.1f} s behind")
 
     return Check("mirror", lag)
+
+
+def state_check(name: str, state: Callable[[], tuple[bool, str]]) -> Check:
+    """state: whether it is well, and what there is to say."""
+
+    async def look() -> CheckResult:
+        return CheckResult(*state())
+
+    return Check(name, look)
 
 
 def flag_check(name: str, is_ok: Callable[[], bool], detail: str) -> Check:

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
 from app.metrics import Metrics
-from app.ops.health import Check, run_check
+from app.ops.health import Check, run_check, status_of
 
 
 def ops_router(checks: Sequence[Check], metrics: Metrics, version: str) -> APIRouter:
@@ -20,16 +20,11 @@ def ops_router(checks: Sequence[Check], metrics: Metrics, version: str) -> APIRo
 
     @router.get("/readyz", summary="Every part works", responses={503: {"description": "Some part does not"}})
     async def readyz() -> Response:
-        results = await asyncio.gather(*(run_check(check) for check in checks))
-        ready = all(result.ok for result in results)
-        body = {
-            "status": "ready" if ready else "not ready",
-            "checks": {
-                check.name: {"ok": result.ok, "detail": result.detail}
-                for check, result in zip(checks, results, strict=True)
-            },
-        }
-        return JSONResponse(body, status_code=200 if ready else 503)
+        found = await asyncio.gather(*(run_check(check) for check in checks))
+        results = {check.name: result for check, result in zip(checks, found, strict=True)}
+        status = status_of(results)
+        body = {"status": status, "checks": {name: result._asdict() for name, result in results.items()}}
+        return JSONResponse(body, status_code=503 if status == "not ready" else 200)
 
     @router.get("/version", summary="What is running")
     async def show_version() -> dict[str, str]:

@@ -14,7 +14,7 @@ class FunnelReport:
 
     def run(self, params: FunnelParams, scan: Scan, storefront: Storefront) -> FunnelResult:
         definition = params.definition(storefront.stages)
-        return shape_funnel(definition, match_funnel(definition, scan), scan)
+        return shape_funnel(definition, match_funnel(definition, scan, include_bots=params.include_bots), scan)
 
 
 FUNNEL = FunnelReport()

@@ -22,13 +22,13 @@ class Bit:
     any_of: tuple[Alternative, ...]
 
 
-def match_funnel(definition: FunnelDefinition, scan: Scan) -> MatchResult:
+def match_funnel(definition: FunnelDefinition, scan: Scan, *, include_bots: bool = False) -> MatchResult:
     """Raises Invalid when the steps have more distinct conditions than a mask has bits."""
     bits, gate_count = _bits(definition)
     step_count = len(definition.steps)
     end_us = min(definition.end_us + definition.conversion_window_us, TIME_MAX_US - 1)
     wanted = [Wanted(bit.any_of, definition.start_us if bit.target < step_count else -TIME_MAX_US) for bit in bits]
-    matches = scan.matches(wanted, end_us + 1)
+    matches = scan.matches(wanted, end_us + 1, include_bots=include_bots)
     sequences = group_by_actor(
         _persons(matches, scan),
         matches.occurred_at_us,

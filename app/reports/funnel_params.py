@@ -113,6 +113,7 @@ class FunnelParams(Params):
     )
     actor: Literal["person"] = "person"
     count: Literal["unique"] = "unique"
+    include_bots: bool = False
 
     def definition(self, stages: tuple[Stage, ...]) -> FunnelDefinition:
         """Raises Invalid for a stage that the storefront does not have."""

@@ -21,6 +21,7 @@ class StagesParams(RangeQuery):
     conversion_window_seconds: Annotated[int, Field(ge=1, le=CONVERSION_WINDOW_MAX_SECONDS)] = (
         DEFAULT_CONVERSION_WINDOW_SECONDS
     )
+    include_bots: bool = False
 
 
 class StagesReport:
@@ -34,7 +35,7 @@ class StagesReport:
             *bounds_us(params.from_, params.to, storefront),
             params.conversion_window_seconds * MICROSECONDS_PER_SECOND,
         )
-        return shape_funnel(definition, match_funnel(definition, scan), scan)
+        return shape_funnel(definition, match_funnel(definition, scan, include_bots=params.include_bots), scan)
 
 
 STAGES = StagesReport()

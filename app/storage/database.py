@@ -12,11 +12,13 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.errors import FootfallError
+from app.storage.roles import INGEST_ROLE, REPORT_ROLE, take_role
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 CONNECT_TIMEOUT_SECONDS = 5.0
 # Administrative statements (keys, saved funnels) touch few rows: one that takes longer is stuck behind a lock.
 ADMIN_STATEMENT_TIMEOUT_SECONDS = 10.0
+ANSWER_SECONDS = 2.0
 POSTGRES_VERSION_MIN = 160_000
 
 
@@ -50,22 +52,57 @@ class DatabaseUrl:
 
 
 def create_engine(url: DatabaseUrl) -> AsyncEngine:
-    """The engine for everything but the ingestion of events, which has a pool of its own."""
+    """For what is set up and looked after, as the owner of the tables: keys, funnels, partitions, erasure."""
+    return _engine(url, "footfall", role=None, connections=4)
+
+
+def create_report_engine(url: DatabaseUrl) -> AsyncEngine:
+    """For reading only, in a pool of its own: however much is asked, the set-up can still be changed."""
+    return _engine(url, "footfall report", role=REPORT_ROLE, connections=2)
+
+
+def _engine(url: DatabaseUrl, name: str, *, role: str | None, connections: int) -> AsyncEngine:
+    async def connect() -> asyncpg.Connection:
+        # The driver reads the address itself: it knows libpq's parameters (sslmode ...), SQLAlchemy does not.
+        connection = await asyncpg.connect(
+            url.libpq,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=ADMIN_STATEMENT_TIMEOUT_SECONDS + ANSWER_SECONDS,
+            server_settings={"application_name": name, **server_deadlines(ADMIN_STATEMENT_TIMEOUT_SECONDS)},
+        )
+        if role is not None:
+            await take_role(connection, role)
+        return connection
+
     return create_async_engine(
         "postgresql+asyncpg://",
-        # The driver reads the address itself: it knows libpq's parameters (sslmode ...), SQLAlchemy does not.
-        async_creator=lambda: asyncpg.connect(
-            url.libpq, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=ADMIN_STATEMENT_TIMEOUT_SECONDS
-        ),
-        pool_size=4,
-        max_overflow=4,
+        async_creator=connect,
+        pool_size=connections,
+        max_overflow=connections,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
         pool_pre_ping=True,
     )
 
 
+def server_deadlines(seconds: float) -> dict[str, str]:
+    """For Postgres itself: it ends a statement, a wait for a lock, a transaction that its client left open.
+
+    The client waits ANSWER_SECONDS longer, so that a server that works gets to say so and keeps its connection.
+    """
+    milliseconds = str(int(seconds * 1000))
+    return {
+        "statement_timeout": milliseconds,
+        "lock_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": str(int((seconds + ANSWER_SECONDS) * 1000)),
+    }
+
+
 async def _leave_as_it_is(_: asyncpg.Connection) -> None:
     """Ingestion leaves nothing behind on a connection, so the round trip that clears it is saved."""
+
+
+async def _become_ingest(connection: asyncpg.Connection) -> None:
+    await take_role(connection, INGEST_ROLE)
 
 
 def create_ingest_pool(url: DatabaseUrl, *, connections: int, timeout_seconds: float) -> asyncpg.Pool:
@@ -76,9 +113,15 @@ def create_ingest_pool(url: DatabaseUrl, *, connections: int, timeout_seconds: f
         max_size=connections,
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=timeout_seconds,
+        init=_become_ingest,
         reset=_leave_as_it_is,
-        # A reply is a promise: whatever the server's default is, our commits wait for the disk.
-        server_settings={"application_name": "footfall ingest", "synchronous_commit": "on", "jit": "off"},
+        server_settings={
+            "application_name": "footfall ingest",
+            # A reply is a promise: whatever the server's default is, our commits wait for the disk.
+            "synchronous_commit": "on",
+            "jit": "off",
+            **server_deadlines(timeout_seconds),
+        },
     )
 
 
@@ -97,9 +140,24 @@ def newest_revision() -> str:
     return head
 
 
-def migrate(url: DatabaseUrl) -> None:
-    """Bring the schema up to the newest revision. Blocking; runs an event loop of its own."""
-    command.upgrade(_alembic_config(url), "head")
+def is_behind(revision: str | None) -> bool:
+    """Whether a database at this revision lacks what this version needs. A later version's schema has it all."""
+    if revision is None:
+        return True
+    older = {script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()}
+    return revision in older - {newest_revision()}
+
+
+def migrate(url: DatabaseUrl, *, patience_seconds: float | None = None) -> None:
+    """Bring the schema up to the newest revision, and make the roles. Blocking; runs an event loop of its own.
+
+    A database that a later version has migrated is left as it is. Raises FootfallError when locks could not be had
+    within patience_seconds (None: a minute).
+    """
+    config = _alembic_config(url)
+    if patience_seconds is not None:
+        config.attributes["patience_seconds"] = patience_seconds
+    command.upgrade(config, "head")
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:

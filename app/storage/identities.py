@@ -8,6 +8,7 @@ from typing import TypeVar
 import asyncpg
 
 from app.domain.event import Event
+from app.storage.copy_rows import Ids
 
 # Entries per cache, about 150 bytes each; beyond it the oldest go.
 CACHE_MAX_ENTRIES = 500_000
@@ -15,7 +16,6 @@ CACHE_MAX_ENTRIES = 500_000
 K = TypeVar("K")
 V = TypeVar("V")
 Key = tuple[int, str]  # (storefront_id, the sender's text)
-Ids = tuple[int | None, int | None, int | None]  # (visitor_id, customer_id, account_id)
 
 
 def _resolve_sql(name: str) -> str:
@@ -64,6 +64,7 @@ class Found:
     ids: list[Ids]
     keys: dict[str, dict[Key, int]] = field(default_factory=dict)
     links: dict[Link, datetime] = field(default_factory=dict)
+    epoch: object = None
 
 
 class Identities:
@@ -72,10 +73,43 @@ class Identities:
     def __init__(self) -> None:
         self._known: dict[str, dict[Key, int]] = {name: {} for name in RESOLVE}
         self._links: dict[Link, datetime] = {}
+        self._epoch = object()
+
+    def forget(self) -> None:
+        """Some identity has been erased: look all of them up again. What a batch under way finds is not kept."""
+        self._known = {name: {} for name in RESOLVE}
+        self._links = {}
+        self._epoch = object()
+
+    def known(self, events: Sequence[Event]) -> list[Ids] | None:
+        """Ids for every event without asking Postgres; None when it has to be asked, or told something new."""
+        visitors, customers, accounts = (self._known[name] for name in RESOLVE)
+        found: list[Ids] = []
+        for event in events:
+            storefront_id = event.storefront_id
+            visitor_id = customer_id = account_id = None
+            if event.visitor_key is not None:
+                visitor_id = visitors.get((storefront_id, event.visitor_key))
+                if visitor_id is None:
+                    return None
+            if event.customer_key is not None:
+                customer_id = customers.get((storefront_id, event.customer_key))
+                if customer_id is None:
+                    return None
+                if visitor_id is not None:
+                    linked_at = self._links.get((visitor_id, customer_id))
+                    if linked_at is None or event.occurred_at < linked_at:
+                        return None
+            if event.account_key is not None:
+                account_id = accounts.get((storefront_id, event.account_key))
+                if account_id is None:
+                    return None
+            found.append((visitor_id, customer_id, account_id))
+        return found
 
     async def resolve(self, connection: asyncpg.Connection, events: Sequence[Event]) -> Found:
         """Ids for every event, adding identities and links that are new. Runs in the caller's transaction."""
-        found = Found([])
+        found = Found([], epoch=self._epoch)
         visitors = await self._ids(
             connection,
             "visitor",
@@ -107,6 +141,8 @@ class Identities:
 
     def remember(self, found: Found) -> None:
         """Call after the commit: ids of a transaction that was rolled back must not be used again."""
+        if found.epoch is not self._epoch:
+            return
         for name, ids in found.keys.items():
             _add_bounded(self._known[name], ids)
         _add_bounded(self._links, found.links)

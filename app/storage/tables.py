@@ -84,8 +84,9 @@ api_key = Table(
     Column("origins", ARRAY(Text), nullable=True),
     _now(),
     Column("revoked_at", DateTime(timezone=True), nullable=True),
-    # Set when another secret takes this one's place; until then both work.
-    Column("expires_at", DateTime(timezone=True), nullable=True),
+    # The secret before the last rotation, and when it ends; until then both work.
+    Column("previous_digest", LargeBinary, nullable=True),
+    Column("previous_expires_at", DateTime(timezone=True), nullable=True),
 )
 
 saved_funnel = Table(
@@ -214,8 +215,17 @@ ledger = Table(
     Column("bot", BigInteger, nullable=False),
     Column("no_consent", BigInteger, nullable=False),
     Column("limited", BigInteger, nullable=False),
+    # Rows deleted on purpose since: by an erasure or by retention.
+    Column("erased", BigInteger, nullable=False, server_default=text("0")),
+    # Added up with its like; see ledger.py.
+    Column("settled", Boolean, nullable=False, server_default=text("false")),
+    # The commits that wrote it: where its events are found in event_xid_idx.
+    Column("first_xid", Xid8(), nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("last_xid", Xid8(), nullable=False, server_default=text("pg_current_xact_id()")),
     Index("ledger_storefront_idx", "storefront_id", "minute"),
+    Index("ledger_minute_idx", "minute"),
 )
+Index("ledger_unsettled_idx", ledger.c.minute, postgresql_where=~ledger.c.settled)
 
 # What is to be forgotten: persons by our ids, or everything before a time. Followers delete the same.
 erasure = Table(
@@ -225,10 +235,21 @@ erasure = Table(
     Column("storefront_id", Integer, nullable=False),
     Column("visitor_ids", ARRAY(BigInteger), nullable=False, server_default=text("'{}'")),
     Column("customer_ids", ARRAY(BigInteger), nullable=False, server_default=text("'{}'")),
+    # Visitors that were other customers too, each with a time [since, until) in which they were this one.
+    Column("shared_visitor_ids", ARRAY(BigInteger), nullable=False, server_default=text("'{}'")),
+    Column("shared_since", ARRAY(DateTime(timezone=True)), nullable=False, server_default=text("'{}'")),
+    Column("shared_until", ARRAY(DateTime(timezone=True)), nullable=False, server_default=text("'{}'")),
+    # The person's ids as the sender writes them; emptied when the erasure is finished.
+    Column("keys", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("occurred_before", DateTime(timezone=True), nullable=True),
     Column("requested_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    # When everything held at the request was gone.
+    Column("erased_at", DateTime(timezone=True), nullable=True),
+    # When our ids were taken from the keys: what comes later under them is of somebody new.
+    Column("forgotten_at", DateTime(timezone=True), nullable=True),
     Column("finished_at", DateTime(timezone=True), nullable=True),
     Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
     _xid(),
 )
+Index("erasure_open_idx", erasure.c.erasure_id, postgresql_where=erasure.c.finished_at.is_(None))
 Index("erasure_xid_idx", erasure.c.xid)

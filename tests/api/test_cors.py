@@ -8,7 +8,7 @@ from app.config import Settings
 from app.domain.outcome import SinkUnavailable
 from app.domain.storefront import KeyKind
 from app.storage.database import DatabaseUrl
-from app.storage.storefronts import create_key
+from app.storage.keys import create_key
 from tests.events import many, sent
 from tests.fakes import MemorySink
 from tests.service import Service, running_service
@@ -51,7 +51,8 @@ async def test_every_reply_can_be_read_by_the_page(service: Service) -> None:
 async def test_a_page_can_read_when_to_try_again(settings: Settings, database: DatabaseUrl) -> None:
     sink = MemorySink()
     sink.failure = SinkUnavailable("connection", "gone")
-    async with running_service(settings, database, sink=sink) as service:
+    unspooled = settings.model_copy(update={"spool_max_bytes": 0})
+    async with running_service(unspooled, database, sink=sink) as service:
         reply = await service.send(sent(), headers=FROM_PAGE)
 
     assert reply.status_code == 503
@@ -59,7 +60,7 @@ async def test_a_page_can_read_when_to_try_again(settings: Settings, database: D
 
 
 async def test_an_origin_that_is_refused_can_read_why(service: Service) -> None:
-    key = await create_key(service.engine, service.storefront_id, KeyKind.WRITE, ["https://other.example"])
+    key = (await create_key(service.engine, service.storefront_id, KeyKind.WRITE, ["https://other.example"])).secret
 
     reply = await service.send(sent(), key=key, headers=FROM_PAGE)
 

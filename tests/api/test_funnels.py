@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from app.domain.storefront import KeyKind
-from app.storage.storefronts import create_key, create_storefront
+from app.storage.keys import create_key
+from app.storage.storefronts import create_storefront
 from tests.api.test_reports import ADDED, ORDERED, VIEWED, assert_problem, event, funnel, pointers, where
 from tests.service import Service
 
@@ -134,7 +135,7 @@ async def test_what_can_not_be_kept_is_refused(service: Service, subtests: pytes
 
 async def test_another_storefront_neither_sees_nor_touches_it(service: Service) -> None:
     other = await create_storefront(service.engine, "Another shop", "UTC", "EUR")
-    other_key = await create_key(service.engine, other.storefront_id, KeyKind.READ)
+    other_key = (await create_key(service.engine, other.storefront_id, KeyKind.READ)).secret
     await put(service, "checkout")
     headers = {"Authorization": f"Bearer {other_key}"}
     assert (await service.client.get("/v1/funnels", headers=headers)).json() == []

@@ -24,8 +24,8 @@ def sink() -> MemorySink:
 
 @pytest.fixture
 def small(settings: Settings) -> Settings:
-    """Room for 20 events, of which one storefront may hold 10."""
-    return settings.model_copy(update={"request_max_events": 10, "buffer_max_events": 20})
+    """Room for 20 events, of which one storefront may hold 10; no spool."""
+    return settings.model_copy(update={"request_max_events": 10, "buffer_max_events": 20, "spool_max_bytes": 0})
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_storage_that_hangs_is_503_after_the_time_limit(
     settings: Settings, database: DatabaseUrl, sink: MemorySink
 ) -> None:
     sink.gate.clear()
-    impatient = settings.model_copy(update={"flush_timeout_seconds": 0.05})
+    impatient = settings.model_copy(update={"flush_timeout_seconds": 0.05, "spool_max_bytes": 0})
     async with running_service(impatient, database, sink=sink) as service:
         reply = await service.send(sent())
 
@@ -126,7 +126,8 @@ async def test_postgres_away_is_503_and_the_same_events_go_in_when_it_is_back(
     settings: Settings, database: DatabaseUrl
 ) -> None:
     events = many(3)
-    async with postgres_proxy(database) as proxy, running_service(settings, proxy.url) as service:
+    unspooled = settings.model_copy(update={"spool_max_bytes": 0})
+    async with postgres_proxy(database) as proxy, running_service(unspooled, proxy.url) as service:
         assert (await service.send(sent())).status_code == 200
         await proxy.cut()
         away = [await service.send(events) for _ in range(3)]
@@ -148,17 +149,3 @@ async def test_a_service_that_never_saw_postgres_says_so(settings: Settings, dat
 
         assert_problem(reply, 503, "unavailable")
         assert (await service.client.get("/livez")).status_code == 200
-
-
-async def test_a_body_that_never_ends_is_503(settings: Settings, database: DatabaseUrl) -> None:
-    async def slow() -> AsyncIterator[bytes]:
-        yield b"["
-        await asyncio.Event().wait()
-
-    impatient = settings.model_copy(update={"request_timeout_seconds": 0.05})
-    async with running_service(impatient, database) as service:
-        reply = await service.client.post(
-            "/v1/events", content=slow(), headers={"Authorization": f"Bearer {service.write_key}"}
-        )
-
-    assert_problem(reply, 503, "unavailable")

@@ -3,7 +3,7 @@
 import gzip
 
 from app.domain.storefront import KeyKind
-from app.storage.storefronts import create_key
+from app.storage.keys import create_key
 from tests.api.problem import assert_problem
 from tests.events import many, sent
 from tests.service import URL, Service
@@ -217,7 +217,7 @@ async def test_a_write_key_does_not_import(service: Service) -> None:
 
 
 async def test_a_key_for_one_origin_is_not_used_from_another(service: Service) -> None:
-    key = await create_key(service.engine, service.storefront_id, KeyKind.WRITE, ["https://shop.example"])
+    key = (await create_key(service.engine, service.storefront_id, KeyKind.WRITE, ["https://shop.example"])).secret
 
     own = await service.send(sent(), key=key, headers={"Origin": "https://shop.example"})
     other = await service.send(sent(), key=key, headers={"Origin": "https://evil.example"})

@@ -70,9 +70,10 @@ async def test_a_retry_inside_a_bigger_batch(service: Service) -> None:
 
 async def test_a_retry_after_a_lost_reply_whose_commit_succeeded(settings: Settings, database: DatabaseUrl) -> None:
     batch = many(4)
+    unspooled = settings.model_copy(update={"spool_max_bytes": 0})
     async with create_ingest_pool(database, connections=2, timeout_seconds=5) as pool:
         sink = LossyReplySink(PostgresSink(pool), losses=1)
-        async with running_service(settings, database, sink=sink) as service:
+        async with running_service(unspooled, database, sink=sink) as service:
             lost = await service.send(batch)
             again = await service.send(batch)
 

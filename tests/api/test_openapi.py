@@ -10,7 +10,7 @@ from tests.events import many
 from tests.service import Service
 
 # The table of replies in the design.
-STATUSES = {"200", "202", "207", "400", "401", "403", "413", "415", "422", "429", "503"}
+STATUSES = {"200", "202", "207", "400", "401", "403", "408", "413", "415", "422", "429", "503", "507"}
 
 
 async def document(service: Service) -> dict[str, Any]:

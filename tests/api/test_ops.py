@@ -45,11 +45,15 @@ async def test_it_is_ready_when_every_part_works(service: Service) -> None:
     status, checks = await readiness(service)
 
     assert status == 200, checks
-    assert set(checks) == {"postgres", "migrations", "mirror", "ingestion", "background"}
+    parts = {"serving", "postgres", "migrations", "partitions", "mirror", "spool", "ingestion", "background"}
+    assert set(checks) == parts
 
 
-async def test_it_is_not_ready_while_postgres_is_away(settings: Settings, database: DatabaseUrl) -> None:
-    async with postgres_proxy(database) as proxy, running_service(settings, proxy.url) as service:
+async def test_it_is_not_ready_while_postgres_is_away_and_there_is_no_spool(
+    settings: Settings, database: DatabaseUrl
+) -> None:
+    unspooled = settings.model_copy(update={"spool_max_bytes": 0})
+    async with postgres_proxy(database) as proxy, running_service(unspooled, proxy.url) as service:
         await proxy.cut()
         status, checks = await readiness(service)
         alive = await service.client.get("/livez")
@@ -65,14 +69,30 @@ async def test_it_is_not_ready_while_postgres_is_away(settings: Settings, databa
 
 async def test_it_is_not_ready_on_an_old_schema(service: Service) -> None:
     async with service.engine.begin() as connection:
-        await connection.execute(text("UPDATE alembic_version SET version_num = 'an older one'"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '2026_11_21_first_tables'"))
 
     status, checks = await readiness(service)
 
     assert status == 503
     assert checks["migrations"]["ok"] is False
-    assert "an older one" in str(checks["migrations"]["detail"])
+    assert "2026_11_21_first_tables" in str(checks["migrations"]["detail"])
     assert "footfall migrate" in str(checks["migrations"]["detail"])
+
+
+async def test_it_is_ready_on_the_schema_of_a_later_version(service: Service) -> None:
+    """So that old processes go on while new ones start."""
+    async with service.engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '2031_01_01_not_thought_of_yet'"))
+
+    _, checks = await readiness(service)
+
+    assert checks["migrations"] == {"ok": True, "detail": "at 2031_01_01_not_thought_of_yet"}
+
+
+async def test_it_says_how_many_months_have_partitions(service: Service) -> None:
+    _, checks = await readiness(service)
+
+    assert checks["partitions"] == {"ok": True, "detail": "3 months ahead"}
 
 
 async def test_every_metric_exists_before_the_first_event(service: Service) -> None:
@@ -115,7 +135,7 @@ async def test_outcomes_add_up_to_what_was_received(service: Service, clock: Fix
     found = await metrics(service)
 
     events = {o: found[f'footfall_ingest_events_total{{format="native",outcome="{o}"}}'] for o in Outcome}
-    assert events == {"stored": 10, "duplicate": 10, "rejected": 5, "spooled": 0}
+    assert events == {"stored": 10, "duplicate": 10, "rejected": 5, "spooled": 0, "no_consent": 0, "bot": 0}
     assert sum(events.values()) == received
     refusals = [v for name, v in found.items() if name.startswith("footfall_ingest_rejections_total")]
     assert sum(refusals) == 5

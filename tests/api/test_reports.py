@@ -19,7 +19,8 @@ from app.domain.storefront import KeyKind
 from app.mirror.scan import Scan
 from app.reports.funnel import FUNNEL
 from app.storage.database import DatabaseUrl
-from app.storage.storefronts import create_key, create_storefront
+from app.storage.keys import create_key
+from app.storage.storefronts import create_storefront
 from tests.service import Service, running_service
 
 URL = "/v1/reports/funnel"
@@ -203,7 +204,7 @@ async def test_every_route_needs_a_key_that_may_read(service: Service, subtests:
 
 
 async def test_an_admin_key_may_read_too(service: Service) -> None:
-    admin_key = await create_key(service.engine, service.storefront_id, KeyKind.ADMIN)
+    admin_key = (await create_key(service.engine, service.storefront_id, KeyKind.ADMIN)).secret
     headers = {"Authorization": f"Bearer {admin_key}"}
     assert (await service.client.post(URL, json=funnel(VIEWED), headers=headers)).status_code == 200
 
@@ -532,8 +533,8 @@ DAYS = [
 
 async def test_days_begin_at_midnight_where_the_storefront_is(service: Service, subtests: pytest.Subtests) -> None:
     shop = await create_storefront(service.engine, "Laden", "Europe/Berlin", "EUR")
-    read_key = await create_key(service.engine, shop.storefront_id, KeyKind.READ)
-    write_key = await create_key(service.engine, shop.storefront_id, KeyKind.WRITE)
+    read_key = (await create_key(service.engine, shop.storefront_id, KeyKind.READ)).secret
+    write_key = (await create_key(service.engine, shop.storefront_id, KeyKind.WRITE)).secret
     berlin = replace(service, read_key=read_key, write_key=write_key)
     second = timedelta(seconds=1)
     for day, day_after, begins_at, ends_at in DAYS:

@@ -3,7 +3,7 @@
 import httpx
 
 from app.domain.storefront import KeyKind
-from app.storage.storefronts import create_key
+from app.storage.keys import create_key
 from tests.api.problem import assert_problem
 from tests.service import Service
 
@@ -20,7 +20,7 @@ STAGES = {
 
 
 async def put(service: Service, body: object) -> httpx.Response:
-    key = await create_key(service.engine, service.storefront_id, KeyKind.ADMIN)
+    key = (await create_key(service.engine, service.storefront_id, KeyKind.ADMIN)).secret
     return await service.client.put("/v1/stages", json=body, headers={"Authorization": f"Bearer {key}"})
 
 

@@ -1,60 +1,17 @@
 """The command line as others script against it: shapes of its JSON, plain words for what is wrong."""
 
 import asyncio
-import json
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
 import pytest
 from alembic import command
 
-from app.cli import main
 from app.storage.database import DatabaseUrl, _alembic_config
 from tests.conftest import run_sql
-
-
-class Done(NamedTuple):
-    """What a command left. text: everything it printed, on one line."""
-
-    code: int
-    out: str
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Footfall(Protocol):
-    def __call__(self, *arguments: str) -> Done: ...
-
-
-@pytest.fixture
-def footfall(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Footfall:
-    """Runs a command in this process; its data directory and port are the test's own."""
-    monkeypatch.setenv("FOOTFALL_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["footfall", *arguments])
-        with pytest.raises(SystemExit) as exit_info:
-            main()
-        captured = capsys.readouterr()
-        code = exit_info.value.code
-        return Done(code if isinstance(code, int) else 0, captured.out, " ".join((captured.out + captured.err).split()))
-
-    return run
-
-
-@pytest.fixture
-def on_database(database: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> DatabaseUrl:
-    """The database that commands use."""
-    monkeypatch.setenv("FOOTFALL_DATABASE_URL", database.libpq)
-    return database
+from tests.integration.commands import Done, Footfall
 
 
 @pytest.fixture
@@ -81,7 +38,7 @@ def test_a_storefront_and_its_keys_as_json(on_database: DatabaseUrl, footfall: F
     ]
     for kind in ("write", "server", "read", "admin"):
         key = footfall("keys", "create", str(shop), "--kind", kind, "--json").json
-        assert set(key) == {"key", "kind"}
+        assert set(key) == {"key", "kind", "key_id"}
         assert key["kind"] == kind
         assert key["key"].startswith(f"ff_{kind}_")
     assert footfall("keys", "create", "Müsli & Co", "--kind", "read", "--json").code == 0
@@ -94,6 +51,17 @@ def test_a_key_is_printed_alone_for_people_too(on_database: DatabaseUrl, footfal
 
     assert printed.strip().startswith("ff_write_")
     assert len(printed.split()) == 1
+
+
+def test_a_number_means_the_storefront_with_that_number_whatever_others_are_called(
+    on_database: DatabaseUrl, footfall: Footfall
+) -> None:
+    footfall("storefront", "create", "2")
+    footfall("storefront", "create", "Second")
+
+    footfall("keys", "create", "2", "--kind", "read")
+
+    assert len(footfall("keys", "list", "Second", "--json").json) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from app.storage.embedded import EmbeddedPostgres, bin_path
 from app.storage.embedded_account import EmbeddedPostgresError
+from app.storage.embedded_watch import PostgresWatch
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20.0
@@ -79,10 +80,29 @@ def server_pid(data_dir: Path) -> int | None:
     return int(pid_file.read_text().split()[0]) if pid_file.exists() else None
 
 
-def kill_server(data_dir: Path) -> None:
+def kill_server(data_dir: Path) -> int:
     pid = server_pid(data_dir)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+
+
+@contextmanager
+def busy_backend(server: EmbeddedPostgres) -> Iterator[int]:
+    """The pid of a backend that computes for seconds, and so does not notice that its postmaster is gone."""
+    slow = "SELECT count(*) AS slow FROM generate_series(1, 8000000)"
+    command = [str(bin_path(18) / "psql"), "-Xq", "-c", slow, server.url]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        active = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) AS slow%'"
+        wait_until(lambda: query(server.url, active) != "")
+        yield int(query(server.url, active))
 
 
 @contextmanager
@@ -192,17 +212,56 @@ def test_committed_rows_survive_a_killed_server(data_dir: Path) -> None:
 
 def test_start_waits_for_the_backends_of_a_killed_server(data_dir: Path) -> None:
     server = EmbeddedPostgres(data_dir)
-    slow = "SELECT count(*) AS slow FROM generate_series(1, 8000000)"
-    command = [str(bin_path(18) / "psql"), "-Xq", "-c", slow, server.start()]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) AS slow%'"
-        while query(server.url, active) != "1":
-            assert time.monotonic() < deadline
+    server.start()
+    with busy_backend(server):
         kill_server(data_dir)
         server.stop()
         assert query(server.start(), "SELECT 1") == "1"
         server.stop()
+
+
+def test_watched_server_that_is_killed_comes_back_with_its_rows(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir) as server, PostgresWatch(server) as watch:
+        query(server.url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        killed = kill_server(data_dir)
+        wait_until(lambda: watch.restart_count == 1)
+        assert server_pid(data_dir) != killed
+        assert query(server.url, "SELECT answer FROM kept") == "42"
+    assert server_pid(data_dir) is None
+
+
+def test_watched_server_comes_back_after_the_backends_of_the_killed_one(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir) as server, PostgresWatch(server) as watch, busy_backend(server):
+        kill_server(data_dir)
+        wait_until(lambda: watch.restart_count == 1)
+        assert query(server.url, "SELECT 1") == "1"
+
+
+def test_stop_does_not_wait_for_the_backends_of_a_killed_server(data_dir: Path) -> None:
+    server = EmbeddedPostgres(data_dir)
+    server.start()
+    with busy_backend(server) as backend:
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with PostgresWatch(server):
+                killed = kill_server(data_dir)
+                wait_until(lambda: server_pid(data_dir) != killed)  # the watch is at it
+                began = time.monotonic()
+            server.stop()
+            assert time.monotonic() - began < 5
+        finally:
+            os.kill(backend, signal.SIGCONT)
+
+
+def test_watch_tries_again_until_the_server_can_start(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with EmbeddedPostgres(data_dir) as server, PostgresWatch(server) as watch:
+        control, hidden = data_dir / "postgres" / "PG_VERSION", data_dir / "postgres" / "PG_VERSION.hidden"
+        control.rename(hidden)
+        kill_server(data_dir)
+        wait_until(lambda: "postgres did not start again" in caplog.messages)
+        hidden.rename(control)
+        wait_until(lambda: watch.restart_count == 1)
+        assert query(server.url, "SELECT 1") == "1"
 
 
 @pytest.mark.parametrize("content", [f"{os.getppid()}\n", "", "nonsense\n"])

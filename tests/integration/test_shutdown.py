@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -13,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.storefront import KeyKind
 from app.storage.database import DatabaseUrl
-from app.storage.storefronts import create_key, create_storefront
+from app.storage.keys import create_key
+from app.storage.storefronts import create_storefront
 from tests.events import many
 from tests.integration.serving import STOP_SECONDS, serving
 
@@ -61,7 +64,7 @@ async def test_every_acknowledged_event_outlives_a_stop_under_load(
     database: DatabaseUrl, engine: AsyncEngine, tmp_path: Path, stop: signal.Signals
 ) -> None:
     shop = await create_storefront(engine, "Shop", "UTC", "EUR")
-    key = await create_key(engine, shop.storefront_id, KeyKind.SERVER)
+    key = (await create_key(engine, shop.storefront_id, KeyKind.SERVER)).secret
     with serving(tmp_path, database_url=database.libpq) as service:
         load = Load(service.url, key)
         running = asyncio.create_task(load.run())
@@ -91,3 +94,38 @@ def test_the_embedded_postgres_stops_with_the_service(tmp_path: Path) -> None:
         finally:
             if pid_file.exists():
                 os.kill(server_pid, signal.SIGINT)
+
+
+def test_while_it_waits_to_stop_it_serves_but_is_not_ready(database: DatabaseUrl, tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, database_url=database.libpq, shutdown_delay_seconds="3") as service,
+        httpx.Client(base_url=service.url, trust_env=False) as client,
+    ):
+        assert "connection" not in client.get("/livez").headers
+        asked_at = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        while (ready := client.get("/readyz")).status_code == httpx.codes.OK:
+            assert time.monotonic() < asked_at + 2
+        still_serving = client.get("/livez")
+        code = service.process.wait(STOP_SECONDS)
+
+    assert ready.json()["checks"]["serving"] == {"ok": False, "detail": "is stopping"}
+    assert (still_serving.status_code, still_serving.headers["connection"]) == (200, "close")
+    assert code == 0
+    assert time.monotonic() >= asked_at + 3
+
+
+def test_clients_that_never_finish_do_not_hold_up_a_stop(database: DatabaseUrl, tmp_path: Path) -> None:
+    with serving(tmp_path, database_url=database.libpq, shutdown_timeout_seconds="4") as service:
+        address = ("127.0.0.1", httpx.URL(service.url).port or 0)
+        with socket.create_connection(address) as silent, socket.create_connection(address) as dripping:
+            dripping.sendall(b"POST /v1/reports/funnel HTTP/1.1\r\nHost: footfall.test\r\nContent-Length: 9\r\n\r\n{")
+            asked_at = time.monotonic()
+            code = service.stop()
+
+            assert code == 0
+            assert time.monotonic() < asked_at + 4 + 2  # and the end of the process
+            assert silent.recv(1) == b""
+            assert dripping.recv(1_000).startswith(b"HTTP/1.1 408")
+        log = [json.loads(line) for line in service.log.read_text().splitlines()]
+    assert [line for line in log if line["level"] == "error"] == []

@@ -69,3 +69,16 @@ def test_misspelled_variables_are_found() -> None:
     environ = {"FOOTFALL_PORT": "1", "FOOTFALL_PROT": "1", "footfall_hots": "1", "PATH": "", "FOOTFALLS": ""}
 
     assert unknown_variables(environ) == ["FOOTFALL_PROT", "footfall_hots"]
+
+
+def test_trusted_proxies_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.1.7,2001:db8::/32")
+
+    networks = Settings.model_validate({}).trusted_proxies
+
+    assert [str(network) for network in networks] == ["10.0.0.0/8", "192.168.1.7/32", "2001:db8::/32"]
+
+
+def test_a_trusted_proxy_that_is_no_network_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"trusted_proxies": "proxy.example"})

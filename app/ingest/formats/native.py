@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from app.domain.event import Event, canonical_event_id, new_event_id
 from app.domain.outcome import Outcome, Rejection, RejectReason
 from app.errors import FieldError, TooLarge, Unreadable, UnsupportedType
+from app.ingest.consent import refuses_consent
 from app.ingest.formats.base import Decoded, IngestResult, RequestContext
 from app.ingest.formats.native_event import (
     PROPERTIES_MAX_BYTES,
@@ -35,6 +36,7 @@ class _Peek(Struct):
 class _Envelope(Struct, forbid_unknown_fields=True):
     events: list[NativeEvent]
     sent_at: Time | None = None
+    consent: bool | None = None
 
 
 _decode_event = msgspec.json.Decoder(NativeEvent).decode
@@ -43,6 +45,9 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _peek = msgspec.json.Decoder(_Peek).decode
 _decode_time = msgspec.json.Decoder(Time | None).decode
 _encode = msgspec.json.Encoder().encode
+
+_CONSENT = {b"true": True, b"false": False, b"null": None}
+_NESTED = frozenset({dict, list})
 
 # What msgspec raises for bytes that are no event; RecursionError for thousands of brackets.
 _FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -83,6 +88,8 @@ class NativeFormat:
         }
         if spooled:
             answer["spooled"] = spooled
+        if no_consent := result.count(Outcome.NO_CONSENT):
+            answer["no_consent"] = no_consent
         if result.rejections:
             answer["rejected"] = [
                 {"index": r.index, "reason": r.reason, "pointer": r.pointer, "detail": r.detail}
@@ -107,7 +114,7 @@ def _status(result: IngestResult, spooled: int) -> int:
 
 def _decode_whole(body: bytes, context: RequestContext) -> Decoded:
     """The fast path: everything in one go; any fault sends the body to `_decode_pieces`."""
-    sent_at = None
+    sent_at = consent = None
     if context.content_type in NDJSON_TYPES:
         natives = [_decode_event(line) for line in body.splitlines() if line.strip()]
     elif body[:1] == b"[":
@@ -117,50 +124,76 @@ def _decode_whole(body: bytes, context: RequestContext) -> Decoded:
     else:
         envelope = _decode_envelope(body)
         natives, sent_at = envelope.events, envelope.sent_at and _utc(envelope.sent_at)
+        consent = envelope.consent
     _check_count(len(natives), context)
-    may_hold_nul = b"\\u0000" in body
-    events = [_event(native, context, may_hold_nul) for native in natives]
-    return Decoded(events, range(len(events)), lambda: _pieces(body, context)[0], sent_at=sent_at)
+    suspicion = _suspicion(body)
+    kept: Sequence[int] = range(len(natives))
+    no_consent: Sequence[int] = ()
+    if b"consent" in body or b"\\u" in body:
+        no_consent = [i for i in kept if consent is False or natives[i].consent is False]
+        kept = [i for i in kept if i not in set(no_consent)]
+        natives = [natives[i] for i in kept]
+    events = [_event(native, context, suspicion) for native in natives]
+    return Decoded(events, kept, lambda: _pieces(body, context)[0], sent_at=sent_at, no_consent=no_consent)
 
 
 def _decode_pieces(body: bytes, context: RequestContext) -> Decoded:
     """Event by event: the good ones are kept, each faulty one gets its reason."""
-    pieces, sent_at = _pieces(body, context)
+    pieces, sent_at, consent = _pieces(body, context)
     _check_count(len(pieces), context)
-    decoded = Decoded([], [], lambda: pieces, sent_at=sent_at)
     indexes: list[int] = []
+    no_consent: list[int] = []
+    decoded = Decoded([], indexes, lambda: pieces, sent_at=sent_at, no_consent=no_consent)
     for index, piece in enumerate(pieces):
         try:
-            decoded.events.append(_event(_decode_event(piece), context, may_hold_nul=True))
+            native = _decode_event(piece)
+            if consent is False or native.consent is False:
+                no_consent.append(index)
+                continue
+            decoded.events.append(_event(native, context, _suspicion(piece)))
             indexes.append(index)
-        except _Refused as refused:
-            decoded.rejections.append(Rejection(index, refused.reason, refused.pointer, refused.detail, piece))
-        except _FAULTS as fault:
-            decoded.rejections.append(rejection_of(index, fault, piece))
-    decoded.indexes = indexes
+        except (_Refused, *_FAULTS) as fault:
+            if consent is False or refuses_consent(piece):
+                no_consent.append(index)
+            else:
+                decoded.rejections.append(_rejection(index, fault, piece))
     return decoded
 
 
-def _pieces(body: bytes, context: RequestContext) -> tuple[Sequence[bytes], datetime | None]:
-    """The bytes of each event, and sent_at. Raises Unreadable when there is no telling where events begin and end."""
+def _rejection(index: int, fault: Exception, piece: bytes) -> Rejection:
+    if isinstance(fault, _Refused):
+        return Rejection(index, fault.reason, fault.pointer, fault.detail, piece)
+    return rejection_of(index, fault, piece)
+
+
+class _Pieces(NamedTuple):
+    """The bytes of each event, and what the envelope says beside them."""
+
+    events: Sequence[bytes]
+    sent_at: datetime | None = None
+    consent: bool | None = None
+
+
+def _pieces(body: bytes, context: RequestContext) -> _Pieces:
+    """Raises Unreadable when there is no telling where events begin and end."""
     if context.content_type in NDJSON_TYPES or _looks_like_lines(body):
-        return [line for line in map(bytes.strip, body.splitlines()) if line], None
+        return _Pieces([line for line in map(bytes.strip, body.splitlines()) if line])
     try:
         if body[:1] == b"[":
-            return split_elements(body), None
+            return _Pieces(split_elements(body))
         members = split_members(body)
         if b'"events"' not in members:
-            return [body], None
+            return _Pieces([body])
         return _envelope_pieces(members)
     except SplitError as error:
         raise Unreadable(f"{error} Nothing of it was stored.") from error
 
 
-def _envelope_pieces(members: Mapping[bytes, bytes]) -> tuple[Sequence[bytes], datetime | None]:
-    for key in members.keys() - {b'"events"', b'"sent_at"'}:
+def _envelope_pieces(members: Mapping[bytes, bytes]) -> _Pieces:
+    for key in members.keys() - {b'"events"', b'"sent_at"', b'"consent"'}:
         name = key[1:-1].decode(errors="replace")
         raise Unreadable(
-            "Beside `events` only `sent_at` may stand.",
+            "Beside `events` only `sent_at` and `consent` may stand.",
             errors=[FieldError(f"Take {name!r} out.", f"/{name}")],
         )
     if members[b'"events"'][:1] != b"[":
@@ -171,7 +204,12 @@ def _envelope_pieces(members: Mapping[bytes, bytes]) -> tuple[Sequence[bytes], d
     except (*_FAULTS, ValueError) as fault:
         error = FieldError(f"{fault}. {TIME_ADVICE}", "/sent_at")
         raise Unreadable("`sent_at` is no time.", errors=[error]) from fault
-    return split_elements(members[b'"events"']), sent_at
+    said = members.get(b'"consent"', b"null")
+    if said not in _CONSENT:
+        raise Unreadable(
+            "`consent` must be true or false.", errors=[FieldError("Make this true or false.", "/consent")]
+        )
+    return _Pieces(split_elements(members[b'"events"']), sent_at, _CONSENT[said])
 
 
 def _looks_like_lines(body: bytes) -> bool:
@@ -187,6 +225,8 @@ def _check_count(count: int, context: RequestContext) -> None:
 
 def _utc(sent: datetime) -> datetime:
     """Raises ValueError for a time that lies outside the years 1 to 9999 in UTC."""
+    if sent.tzinfo is UTC:
+        return sent
     try:
         return sent.astimezone(UTC)
     except OverflowError as error:
@@ -201,13 +241,25 @@ def _client_time(sent: datetime | None) -> datetime | None:
         raise _Refused(RejectReason.BAD_TIME, "/client_time", f"{error}. {TIME_ADVICE}") from error
 
 
-def _event(native: NativeEvent, context: RequestContext, may_hold_nul: bool) -> Event:
+class _Suspicion(NamedTuple):
+    """What the bytes can't rule out, so that every event has to be looked at for it."""
+
+    nul: bool
+    large: bool
+
+
+def _suspicion(body: bytes) -> _Suspicion:
+    return _Suspicion(nul=b"\\u0000" in body, large=len(body) > PROPERTIES_MAX_BYTES)
+
+
+def _event(native: NativeEvent, context: RequestContext, suspicion: _Suspicion) -> Event:
     """Raises _Refused."""
     if native.visitor_id is None and native.customer_id is None:
         raise _Refused(RejectReason.NO_PERSON, "/visitor_id", "Give a visitor_id or a customer_id.")
-    properties = _properties(native.properties)
-    if may_hold_nul:
-        _refuse_nul(native, properties)
+    properties = native.properties or {}
+    _check_properties(properties, suspicion)
+    if suspicion.nul:
+        _refuse_nul(native)
     client_time = _client_time(native.client_time)
     received_at = context.received_at
     sent_id = native.event_id
@@ -229,29 +281,26 @@ def _event(native: NativeEvent, context: RequestContext, may_hold_nul: bool) -> 
     )
 
 
-def _properties(properties: dict[str, Any] | None) -> str:
-    if not properties:
-        return "{}"
+def _check_properties(properties: dict[str, Any], suspicion: _Suspicion) -> None:
+    """Raises _Refused."""
     if len(properties) > PROPERTIES_MAX_COUNT:
         raise _Refused(
             RejectReason.TOO_MANY_PROPERTIES,
             "/properties",
             f"There are {len(properties)} properties; send at most {PROPERTIES_MAX_COUNT}.",
         )
-    text = _encode(properties)
-    if len(text) > PROPERTIES_MAX_BYTES:
-        raise _Refused(
-            RejectReason.PROPERTIES_TOO_LARGE,
-            "/properties",
-            f"The properties take {len(text)} bytes as JSON; send at most {PROPERTIES_MAX_BYTES}.",
-        )
-    if text.count(b"{") + text.count(b"[") > PROPERTIES_MAX_DEPTH and _depth(properties) > PROPERTIES_MAX_DEPTH:
+    if not _NESTED.isdisjoint(map(type, properties.values())) and _depth(properties) > PROPERTIES_MAX_DEPTH:
         raise _Refused(
             RejectReason.TOO_DEEP,
             "/properties",
             f"The properties are nested more than {PROPERTIES_MAX_DEPTH} levels deep; flatten them.",
         )
-    return text.decode()
+    if suspicion.large and (size_bytes := len(_encode(properties))) > PROPERTIES_MAX_BYTES:
+        raise _Refused(
+            RejectReason.PROPERTIES_TOO_LARGE,
+            "/properties",
+            f"The properties take {size_bytes} bytes as JSON; send at most {PROPERTIES_MAX_BYTES}.",
+        )
 
 
 def _depth(value: object) -> int:
@@ -263,11 +312,11 @@ def _depth(value: object) -> int:
     return 0
 
 
-def _refuse_nul(native: NativeEvent, properties: str) -> None:
+def _refuse_nul(native: NativeEvent) -> None:
     detail = "Take the NUL character (\\u0000) out; it can't be stored."
     for field in ("event", "event_id", "visitor_id", "customer_id", "account_id", "url", "referrer"):
         if "\0" in (getattr(native, field) or ""):
             raise _Refused(RejectReason.NUL_CHARACTER, f"/{field}", detail)
     # The encoder writes NUL as \u0000; the same characters as text follow another backslash.
-    if re.search(r"(?<!\\)(?:\\\\)*\\u0000", properties):
+    if re.search(rb"(?<!\\)(?:\\\\)*\\u0000", _encode(native.properties)):
         raise _Refused(RejectReason.NUL_CHARACTER, "/properties", detail)

@@ -33,3 +33,4 @@ class NativeEvent(Struct, forbid_unknown_fields=True, gc=False):
     url: Url | None = None
     referrer: Url | None = None
     properties: dict[Annotated[str, Meta(max_length=PROPERTY_NAME_MAX)], Any] | None = None
+    consent: bool | None = None

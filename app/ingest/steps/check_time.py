@@ -20,4 +20,8 @@ def check_time(event: Event, arrival: Arrival) -> Fault | None:
         return Fault(RejectReason.FUTURE_TIME, "/client_time", detail)
     if event.occurred_at < EARLIEST or (event.client_time or EARLIEST) < EARLIEST:
         return Fault(RejectReason.BAD_TIME, "/client_time", "client_time lies before 1970; set the sender's clock.")
+    kept_days = arrival.retention_days
+    if kept_days is not None and arrival.received_at - event.occurred_at > timedelta(days=kept_days):
+        detail = f"client_time is older than the {kept_days} days that this storefront keeps events."
+        return Fault(RejectReason.TOO_OLD, "/client_time", detail)
     return None

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from app.domain.event import Event
-from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable
-from app.errors import TooMany, Unavailable
+from app.domain.ledger import Received
+from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable, SpoolFull
+from app.errors import InsufficientStorage, TooMany, Unavailable
 from app.ingest.batcher import Batcher, BatcherLimits, Submission
 from app.metrics import Metrics
-from tests.events import stored_event
+from tests.events import NOW, stored_event
 from tests.fakes import MemorySink
 
 STORED, DUPLICATE, REJECTED = Outcome.STORED, Outcome.DUPLICATE, Outcome.REJECTED
@@ -205,7 +208,7 @@ async def test_an_unstorable_event_is_quarantined_and_its_neighbours_are_stored(
 
     assert outcomes == [[STORED], [STORED], [STORED, REJECTED, STORED]]
     [refused] = sink.refused
-    assert (refused.rejection.index, refused.rejection.reason) == (1, "unstorable")
+    assert refused.rejection.reason == "unstorable"
     assert b'"bad"' in refused.rejection.raw
 
 
@@ -225,10 +228,12 @@ async def test_a_failed_commit_is_the_answer_and_not_the_end(
 
 
 class SinkThatCannotQuarantine(MemorySink):
-    async def store(self, events: Sequence[Event], refused: Sequence[RefusedEvent]) -> list[Outcome]:
+    async def store(
+        self, events: Sequence[Event], refused: Sequence[RefusedEvent], received: Sequence[Received] = ()
+    ) -> list[Outcome]:
         if refused:
             raise RuntimeError("a bug")
-        return await super().store(events, refused)
+        return await super().store(events, refused, received)
 
 
 async def test_a_bug_met_while_storing_one_by_one_ends_no_writer() -> None:
@@ -252,6 +257,97 @@ async def test_a_commit_that_hangs_is_given_up(open_batcher: OpenBatcher, sink: 
         sink.gate.set()
 
         assert await batcher.submit(of_size(1)) == [STORED]
+
+
+async def test_an_unstorable_event_is_quarantined_as_it_was_received(
+    open_batcher: OpenBatcher, sink: MemorySink
+) -> None:
+    sink.unstorable = {"bad"}
+    bad = replace(stored_event("bad"), source="segment", occurred_at=NOW - timedelta(seconds=5))
+    received = Received(1, "segment", NOW, 3)
+    given = Submission(1, [stored_event(), bad, stored_event()], [], 10, [received], [b"0", b"1", b"2"].__getitem__)
+    async with open_batcher() as batcher:
+        sink.gate.clear()
+        tasks = await begin(batcher, of_size(3), given)
+        sink.gate.set()
+        assert (await asyncio.gather(*tasks))[1] == [STORED, REJECTED, STORED]
+    [refused] = sink.refused
+    assert (refused.format, refused.rejection.raw) == ("segment", b"1")
+    assert refused.sent_at == NOW + timedelta(seconds=5)  # so that a replay corrects its clock in the same way
+    assert sink.received == [received]
+
+
+async def test_no_room_on_disk_is_507(open_batcher: OpenBatcher, sink: MemorySink) -> None:
+    sink.failure = SpoolFull("SQLITE_FULL", no_room=True)
+    async with open_batcher() as batcher:
+        with pytest.raises(InsufficientStorage) as refused:
+            await batcher.submit(of_size(1))
+    assert refused.value.status == 507
+
+
+# -- fairness --------------------------------------------------------------------------------------------------
+
+
+async def test_storefronts_take_turns_whatever_one_of_them_has_waiting(
+    open_batcher: OpenBatcher, sink: MemorySink
+) -> None:
+    async with open_batcher(max_events=1_000, flush_max_events=10) as batcher:
+        sink.gate.clear()
+        await begin(batcher, of_size(1))
+        await sink.called.wait()
+        flood = await begin(batcher, *(of_size(8, shop=1) for _ in range(20)))
+        others = await begin(batcher, of_size(1, shop=2), of_size(1, shop=2), of_size(2, shop=3))
+        sink.gate.set()
+        await asyncio.gather(*others)
+
+        assert sum(task.done() for task in flood) <= 2
+        await asyncio.gather(*flood)
+    assert sink.batches[:3] == [1, 8, 4] or sink.batches[:2] == [1, 10]
+
+
+async def test_what_a_storefront_sends_stays_in_its_order(open_batcher: OpenBatcher, sink: MemorySink) -> None:
+    async with open_batcher(max_events=1_000, flush_max_events=3) as batcher:
+        tasks = await begin(batcher, *(submission(f"{n}", shop=n % 2) for n in range(40)))
+        await asyncio.gather(*tasks)
+    for shop in (0, 1):
+        assert [int(e.event_name) for e in sink.events if e.storefront_id == shop] == list(range(shop, 40, 2))
+
+
+# -- notes for the ledger --------------------------------------------------------------------------------------
+
+
+def limited(count: int = 1, *, minutes: int = 0, shop: int = 1) -> Received:
+    return Received(shop, "native", NOW + timedelta(minutes=minutes), count, limited=count)
+
+
+async def test_notes_ride_in_the_next_commit_added_up_by_minute(open_batcher: OpenBatcher, sink: MemorySink) -> None:
+    async with open_batcher() as batcher:
+        for note in (limited(), limited(), limited(minutes=1), limited(shop=2)):
+            batcher.note(note)
+        await batcher.submit(of_size(1))
+    assert sink.received == [limited(2), limited(minutes=1), limited(shop=2)]
+
+
+async def test_notes_go_alone_when_nothing_else_comes(
+    open_batcher: OpenBatcher, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.ingest.batcher.NOTE_SECONDS", 0.01)
+    async with open_batcher() as batcher:
+        batcher.note(limited())
+        async with asyncio.timeout(1):
+            await sink.called.wait()
+    assert sink.received == [limited()]
+
+
+async def test_notes_of_a_failed_commit_are_kept_for_the_next(open_batcher: OpenBatcher, sink: MemorySink) -> None:
+    async with open_batcher() as batcher:
+        batcher.note(limited())
+        sink.failure = SinkUnavailable("connection", "gone")
+        with pytest.raises(Unavailable):
+            await batcher.submit(of_size(1))
+        batcher.note(limited())
+        sink.failure = None
+    assert sink.received == [limited(2)]
 
 
 async def test_the_oldest_waiting_event_has_an_age(open_batcher: OpenBatcher, sink: MemorySink) -> None:

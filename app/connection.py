@@ -1,0 +1,242 @@
+"""One client's connection: uvicorn's HTTP protocol with deadlines for the head, the body and the reading of replies."""
+
+import random
+import time
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from app.errors import FootfallError, HeadTooLarge, RequestTimeout, Unavailable, Unreadable
+from app.metrics import Metrics
+from app.problems import problem_response
+
+HEAD_MAX_BYTES = 64 * 1024  # of request line and headers; proxies allow 8 to 32 KiB. Checked after each read
+HEADERS_MAX = 100
+# Requests on one connection that wait for the reply before theirs. uvicorn would read on and on, and keep them all.
+PIPELINE_MAX = 64
+# An answered client may still be sending: cut off at once, it might lose the answer.
+LINGER_SECONDS = 2.0
+# Connections above the limit that are told so at the same time; those above this are closed without a word.
+REFUSED_MAX = 1_000
+NEVER = float("inf")
+
+
+class Awaited(Enum):
+    """What the client owes us next."""
+
+    HEAD = "head"
+    BODY = "body"
+    END = "end"  # of a connection that is refused
+
+
+class CutReason(StrEnum):
+    """Why a connection was ended from our side: a metric's label."""
+
+    SLOW_HEAD = "slow_head"
+    SLOW_BODY = "slow_body"
+    SLOW_READER = "slow_reader"
+    HEAD_TOO_LARGE = "head_too_large"
+    PIPELINE = "pipeline"
+    TOO_MANY = "too_many"
+
+
+@dataclass
+class ConnectionLimits:
+    """Shared by all connections of a server. stopping: replies then end their connections."""
+
+    head_seconds: float
+    body_seconds: float  # also for reading a reply
+    connections_max: int
+    metrics: Metrics
+    stopping: bool = False
+
+    def __post_init__(self) -> None:
+        for reason in CutReason:  # so that zeros exist before the first
+            self.metrics.connections_cut.labels(reason)
+
+    def count_cut(self, reason: CutReason) -> None:
+        self.metrics.connections_cut.labels(reason).inc()
+
+
+def _reply(error: FootfallError) -> bytes:
+    """A whole reply that ends the connection, for clients whose request no application gets to see."""
+    response = problem_response(error, "none")
+    headers = [*response.raw_headers, (b"connection", b"close")]
+    lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+    return b"".join((STATUS_LINE[error.status], lines, b"\r\n", bytes(response.body)))
+
+
+_LATE_HEAD = _reply(RequestTimeout("The headers did not arrive in time; send again."))
+_LATE_BODY = _reply(RequestTimeout("The body did not arrive in time; send again."))
+_TOO_LARGE = _reply(HeadTooLarge(f"Send at most {HEADERS_MAX} headers and {HEAD_MAX_BYTES} bytes of them."))
+_INVALID = _reply(Unreadable("This is no valid HTTP request."))
+_TOO_MANY = [
+    _reply(Unavailable("There are too many connections; send again later.", retry_after_seconds=seconds))
+    for seconds in range(1, 6)
+]
+
+
+class _EndOfParsing(Exception):
+    """Makes the parser stop; `send_400_response` comes next."""
+
+
+class Connection(HttpToolsProtocol):
+    """Deadlines are not timers of their own, which every request would have to set and to cancel, but moments that
+    `check` compares with the clock twice a second (see `Server`)."""
+
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: Any = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+        self._awaited = Awaited.HEAD
+        self._deadline = NEVER
+        self._head_bytes = 0
+        self._cut_reason: CutReason | None = None
+        self._unread_since: float | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._deadline = time.monotonic() + self._limits.head_seconds
+        excess = len(self.connections) - self._limits.connections_max
+        if excess > 0:
+            self._limits.count_cut(CutReason.TOO_MANY)
+            self._awaited, self._deadline = Awaited.END, time.monotonic() + LINGER_SECONDS
+            if excess > REFUSED_MAX:
+                transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._awaited is Awaited.END:
+            self._refuse()
+            return
+        if self._is_answering():
+            self.flow.pause_reading()  # until the reply is out: the next request can wait
+        super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        if (cycle is None or cycle.response_complete) and self.timeout_keep_alive_task is None:
+            self._count_head(len(data))
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > HEADERS_MAX or len(self.pipeline) >= PIPELINE_MAX:
+            self._cut_reason = CutReason.PIPELINE if self.pipeline else CutReason.HEAD_TOO_LARGE
+            raise _EndOfParsing
+        super().on_headers_complete()
+        self._awaited = Awaited.BODY
+        self._deadline = time.monotonic() + self._limits.body_seconds
+        if self._limits.stopping:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self._deadline = NEVER
+        super().on_message_complete()
+        if self.cycle.response_complete:  # the reply did not wait for the body
+            self._await_next()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._deadline != NEVER and self.cycle.response_complete:  # the body is still on its way
+            self._deadline = time.monotonic() + LINGER_SECONDS
+
+    def resume_writing(self) -> None:
+        self._unread_since = None  # the client reads, if slowly
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words are replaced by ours
+        if self._cut_reason is not None:
+            self._limits.count_cut(self._cut_reason)
+        if self._cut_reason is CutReason.PIPELINE:
+            self.transport.abort()
+        elif self._is_answering():
+            self.cycle.keep_alive = False  # the reply of the request before comes first, and is the last
+        else:
+            self._end(_INVALID if self._cut_reason is None else _TOO_LARGE)
+
+    def check(self, now: float, elapsed_seconds: float) -> None:
+        """Called every elapsed_seconds: cuts the client off when it is late. now: by time.monotonic."""
+        if self.flow.read_paused:  # it could not send if it wanted to
+            self._deadline += elapsed_seconds
+        elif now > self._deadline:
+            self._cut()
+        if not self.transport.get_write_buffer_size():
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        elif now > self._unread_since + self._limits.body_seconds:
+            self._limits.count_cut(CutReason.SLOW_READER)
+            self.transport.abort()
+
+    def announce_end(self) -> None:
+        """The reply under way is the last one."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None:
+            cycle.keep_alive = False
+
+    def hurry(self, deadline: float) -> None:
+        """What the client has begun to send must be here by then."""
+        if self._deadline != NEVER:
+            self._deadline = min(self._deadline, deadline)
+
+    def _is_answering(self) -> bool:
+        """Whether the last request is here as a whole, but its reply is not out."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and self._deadline == NEVER and not cycle.response_complete
+
+    def _count_head(self, byte_count: int) -> None:
+        """Between two requests: the data belong to the head of the next one."""
+        if self._deadline == NEVER:
+            self._awaited, self._head_bytes = Awaited.HEAD, 0
+            self._deadline = time.monotonic() + self._limits.head_seconds
+        if self._awaited is Awaited.HEAD:
+            self._head_bytes += byte_count
+            if self._head_bytes > HEAD_MAX_BYTES and not self.transport.is_closing():
+                self._limits.count_cut(CutReason.HEAD_TOO_LARGE)
+                self._end(_TOO_LARGE)
+
+    def _await_next(self) -> None:
+        """As uvicorn does after a reply; by then it has seen the body's end."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _refuse(self) -> None:
+        """Say so once, and wait for the client to hang up: hung up on in its request, it could miss the reply."""
+        if not self._head_bytes:
+            self._head_bytes = 1
+            self.transport.write(random.choice(_TOO_MANY))  # noqa: S311  # spreads the next attempts
+            self.transport.write_eof()
+
+    def _cut(self) -> None:
+        """The client is late: say so where HTTP allows it, and hang up."""
+        self._deadline = NEVER
+        if self._awaited is Awaited.END:
+            self.transport.abort()
+        elif self._awaited is Awaited.HEAD:
+            self._limits.count_cut(CutReason.SLOW_HEAD)
+            # Browsers open connections to have them at hand: a reply that nobody asked for would confuse them.
+            self._end(_LATE_HEAD if self._head_bytes else b"")
+        else:
+            self._limits.count_cut(CutReason.SLOW_BODY)
+            self._cut_body()
+
+    def _cut_body(self) -> None:
+        cycle = self.cycle
+        if cycle.response_complete:
+            self.transport.close()
+        elif cycle.response_started or self.pipeline:
+            self.transport.abort()
+        else:
+            cycle.disconnected = True  # for the application, the client is gone
+            cycle.message_event.set()
+            self._end(_LATE_BODY)
+
+    def _end(self, reply: bytes) -> None:
+        self.transport.write(reply)
+        self.transport.close()

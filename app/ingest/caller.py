@@ -1,0 +1,95 @@
+"""Who sends, and how far that can be trusted: follows from the key and the signature, never from the body."""
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from app.bearer import bearer_token
+from app.domain.event import Trust
+from app.domain.storefront import ApiKey, KeyDirectory, KeyKind
+from app.errors import Forbidden, Unauthenticated, Unavailable
+from app.ingest.signing import Signature, read_signature
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, frozen=True)
+class Caller:
+    """signature: of a signed request, still to be held against the body."""
+
+    key: ApiKey
+    trust: Trust
+    signature: Signature | None = None
+
+    async def check_body(self, raw: bytes, keys: KeyDirectory) -> None:
+        """raw: the body as sent, before decompression. Raises 401 or 503 when it is not what was signed."""
+        if self.signature is None:
+            return
+        # When it does not fit what is known, the key may have got another secret just now.
+        for fresh in (False, True):
+            signer = await _asked(keys.find_signer(self.signature.key_id, fresh=fresh))
+            if signer is not None and self.signature.fits(raw, signer.digests):
+                return
+        raise Unauthenticated(
+            "The signature does not fit. It is HMAC-SHA256 over timestamp, `.` and the body's bytes as sent;"
+            " its key is the SHA-256 of the secret, as 32 bytes."
+        )
+
+
+async def identify(
+    keys: KeyDirectory, headers: Mapping[bytes, bytes], query: Mapping[str, str], now: datetime
+) -> Caller:
+    """Raises 401, 403 or 503. A signed request is only known for good once its body is checked."""
+    signature = read_signature(headers)
+    if signature is not None:
+        return await _signer(keys, signature, query, now)
+    key = await _bearer(keys, headers, query)
+    origin = headers.get(b"origin")
+    if origin is not None and key.origins is not None and origin.decode("latin-1") not in key.origins:
+        raise Forbidden("This key may not be used from this origin; make one with `footfall keys create --origin`.")
+    return Caller(key, _trust(key, query))
+
+
+async def _signer(keys: KeyDirectory, signature: Signature, query: Mapping[str, str], now: datetime) -> Caller:
+    signature.check_time(now)
+    signer = await _asked(keys.find_signer(signature.key_id))
+    if signer is None:
+        raise Unauthenticated(f"There is no key {signature.key_id} in use; `footfall keys list` shows those there are.")
+    if signer.key.kind is not KeyKind.SERVER:
+        raise Forbidden(f"Key {signature.key_id} is a {signer.key.kind} key; only server keys sign.")
+    trust = _trust(signer.key, query)
+    return Caller(signer.key, Trust.SIGNED if trust is Trust.SERVER else trust, signature)
+
+
+async def _bearer(keys: KeyDirectory, headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> ApiKey:
+    authorization = headers.get(b"authorization")
+    secret = bearer_token(authorization.decode("latin-1") if authorization else None)
+    from_query = secret is None
+    secret = secret or query.get("key")
+    if not secret:
+        raise Unauthenticated("Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=.")
+    key = await _asked(keys.find(secret))
+    if key is None:
+        raise Unauthenticated("This key is not known; `footfall keys create` makes one.")
+    if key.kind not in (KeyKind.WRITE, KeyKind.SERVER):
+        raise Forbidden(f"This is a {key.kind} key; events are sent with a write or a server key.")
+    if from_query and key.kind is not KeyKind.WRITE:
+        raise Forbidden("A server key is secret and must not stand in an address; send it as Authorization: Bearer.")
+    return key
+
+
+async def _asked(answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except Exception as error:  # whatever the driver raises while Postgres is away
+        raise Unavailable("Keys can't be checked at the moment; send again.", retry_after_seconds=2) from error
+
+
+def _trust(key: ApiKey, query: Mapping[str, str]) -> Trust:
+    """From the key alone; a server key may only say less of itself, that it brings in history."""
+    if query.get("source") == "import":
+        if key.kind is not KeyKind.SERVER:
+            raise Forbidden("Importing takes a server key.")
+        return Trust.IMPORT
+    return Trust.SERVER if key.kind is KeyKind.SERVER else Trust.BROWSER

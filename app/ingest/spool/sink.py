@@ -1,0 +1,86 @@
+"""Stores in Postgres, or, while that is away, in the spool."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+
+from app.domain.event import Event
+from app.domain.ledger import Received
+from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable
+from app.ingest.sink import Batch, CuttableSink, EventSink, store_in_time
+from app.ingest.spool.queue import Spool
+from app.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class SpoolingSink:
+    """Fits `EventSink`. While storage is away, or anything waits in the spool, batches go into the spool.
+
+    So what came first is stored first, and nobody waits for a server that is known to be away.
+    away: storage has failed, and has not stored anything since. spooling: set while there is something to drain.
+    """
+
+    def __init__(
+        self, storage: EventSink, spool: Spool, *, writers: int, after_seconds: float, metrics: Metrics
+    ) -> None:
+        """writers: callers at once. after_seconds: how long storage may take until a batch goes into the spool."""
+        self.storage = storage
+        self.spool = spool
+        self.spooling = asyncio.Event()
+        self.away = False
+        self._failures = metrics.flush_failures
+        self._after_seconds = after_seconds
+        self._commits_first = 2 * writers
+        self._drained_some = asyncio.Event()
+        if not spool.empty:
+            self.spooling.set()
+
+    async def store(
+        self, events: Sequence[Event], refused: Sequence[RefusedEvent], received: Sequence[Received] = ()
+    ) -> list[Outcome]:
+        """Raises UnstorableError, or SpoolFull when neither storage nor the spool takes the batch."""
+        batch = Batch(list(events), list(refused), list(received))
+        if not self.spool.empty:
+            await self._let_drain()
+        if not self.away and self.spool.empty:
+            try:
+                return await store_in_time(self.storage, batch, self._after_seconds)
+            except SinkUnavailable as error:
+                self.note_away(error)
+        self.spooling.set()
+        await self.spool.append(batch)
+        return [Outcome.SPOOLED] * len(batch.events)
+
+    async def _let_drain(self) -> None:
+        """Wait for a few commits of what came earlier, so that the spool loses twice what it gains, and gets empty."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._after_seconds):
+                for _ in range(self._commits_first):
+                    if self.away or self.spool.empty:
+                        return
+                    await self._drained_some.wait()
+
+    async def cut(self) -> None:
+        if isinstance(self.storage, CuttableSink):
+            await self.storage.cut()
+
+    def note_drained(self) -> None:
+        """A commit of what had waited has ended, well or not."""
+        self._drained_some.set()
+        self._drained_some = asyncio.Event()
+
+    def note_away(self, error: SinkUnavailable) -> None:
+        self._failures.labels(error.reason).inc()
+        if not self.away:
+            facts = {"action": "storage_away", "reason": error.reason, "error": str(error)}
+            logger.warning("storage is away; events go to the spool", extra=facts)
+        self.away = True
+
+    def note_back(self) -> None:
+        if self.away:
+            logger.info("storage is back", extra={"action": "storage_back", "spooled_events": self.spool.event_count})
+        self.away = False
+        if self.spool.empty:
+            self.spooling.clear()

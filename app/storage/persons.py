@@ -1,0 +1,202 @@
+"""Finds a person by the sender's id, and everything we hold about them."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import groupby
+
+import asyncpg
+
+from app.domain.mention import Mentions
+from app.errors import FootfallError
+from app.storage.blocks import partition_names, pieces
+from app.storage.database import CONNECT_TIMEOUT_SECONDS, DatabaseUrl
+
+# The driver writes these as -infinity and infinity.
+ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+# Refused events looked at in one statement; each may have the size of a request.
+QUARANTINE_PAGE_ROWS = 20
+
+FIND = {
+    "customer": "SELECT customer_id FROM customer WHERE storefront_id = $1 AND customer_key = $2",
+    "visitor": "SELECT visitor_id FROM visitor WHERE storefront_id = $1 AND visitor_key = $2",
+}
+# Purpose: all links of the visitors that a customer ($1) is linked to, in the order in which they take effect.
+LINKS = """
+    SELECT visitor_id, customer_id, linked_at, visitor_key FROM visitor_link JOIN visitor USING (visitor_id)
+    WHERE visitor_id IN (SELECT visitor_id FROM visitor_link WHERE customer_id = $1)
+    ORDER BY visitor_id, linked_at, customer_id
+"""
+# Purpose: the customers that a visitor ($1) was.
+CUSTOMERS_OF = "SELECT customer_id FROM visitor_link WHERE visitor_id = $1 ORDER BY linked_at"
+
+# The events of a person. $1 and $2 bound the piece; $3 to $7: the person's `parameters`.
+IS_THEIRS = """
+    event.ctid >= $1::tid AND event.ctid < $2::tid AND (
+        event.visitor_id = ANY($3::bigint[])
+        OR event.customer_id = ANY($4::bigint[])
+        OR event.visitor_id = ANY($5::bigint[]) AND event.customer_id IS NULL AND EXISTS (
+            SELECT FROM unnest($5::bigint[], $6::timestamptz[], $7::timestamptz[]) AS shared (visitor_id, since, until)
+            WHERE shared.visitor_id = event.visitor_id AND event.occurred_at >= since AND event.occurred_at < until))
+"""
+# Purpose: a person's events in one piece, with the sender's ids and the names of their properties.
+EVENTS = """
+    SELECT event.*, visitor_key, customer_key, account_key, names FROM {table} AS event
+    LEFT JOIN visitor USING (visitor_id) LEFT JOIN customer USING (customer_id) LEFT JOIN account USING (account_id)
+    LEFT JOIN property_shape USING (shape_id)
+    WHERE {is_theirs} ORDER BY event.ctid
+"""
+# Purpose: refused events after $2 of a storefront ($1) that may mention a key ($3, in UTF-8): the bytes are there, or
+# an escape that may stand for them.
+MAY_MENTION = r"""
+    SELECT quarantine_id, received_at, format, reason, pointer, detail, raw FROM quarantined_event
+    WHERE storefront_id = $1 AND quarantine_id > $2
+      AND (position('\x5c'::bytea IN raw) > 0
+           OR EXISTS (SELECT FROM unnest($3::bytea[]) AS key WHERE position(key IN raw) > 0))
+    ORDER BY quarantine_id LIMIT $4
+"""
+
+
+class PersonKind(StrEnum):
+    CUSTOMER = "customer"
+    VISITOR = "visitor"
+
+
+class SharedVisitor(FootfallError):
+    """This visitor was several customers"""
+
+    status = 409
+    type_slug = "shared-visitor"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A visitor that was other customers too, and a time [since, until) in which it was this one."""
+
+    visitor_id: int
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    visitor_key: str
+    linked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A customer with the visitors that were nobody else, or a visitor whom nobody identified.
+
+    keys: the sender's ids that are this person's alone, the customer's first.
+    """
+
+    storefront_id: int
+    visitor_ids: tuple[int, ...]
+    customer_ids: tuple[int, ...]
+    shared: tuple[Shared, ...]
+    keys: tuple[str, ...]
+    links: tuple[Link, ...] = ()
+
+    @property
+    def customer_keys(self) -> tuple[str, ...]:
+        return self.keys[: len(self.customer_ids)]
+
+    @property
+    def visitor_keys(self) -> tuple[str, ...]:
+        return self.keys[len(self.customer_ids) :]
+
+    @property
+    def parameters(self) -> tuple[Sequence[object], ...]:
+        """$3 to $7 of IS_THEIRS."""
+        return (
+            self.visitor_ids,
+            self.customer_ids,
+            [shared.visitor_id for shared in self.shared],
+            [shared.since for shared in self.shared],
+            [shared.until for shared in self.shared],
+        )
+
+
+@asynccontextmanager
+async def work_connection(url: DatabaseUrl) -> AsyncIterator[asyncpg.Connection]:
+    """A connection for long work, as the owner of the tables and without a time limit."""
+    settings = {"application_name": "footfall persons", "jit": "off"}
+    connection = await asyncpg.connect(url.libpq, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=settings)
+    try:
+        yield connection
+    except BaseException:
+        connection.terminate()  # whatever it was doing; a polite end could wait for a server that hangs
+        raise
+    await connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
+
+
+async def find_person(
+    connection: asyncpg.Connection, storefront_id: int, key: str, kind: PersonKind | None = None
+) -> Person | None:
+    """The person that the sender calls `key`: a customer, or else a visitor. Raises SharedVisitor."""
+    if kind is not PersonKind.VISITOR:
+        customer_id = await connection.fetchval(FIND["customer"], storefront_id, key)
+        if customer_id is not None:
+            return await _customer(connection, storefront_id, customer_id)
+    if kind is PersonKind.CUSTOMER:
+        return None
+    visitor_id = await connection.fetchval(FIND["visitor"], storefront_id, key)
+    if visitor_id is None:
+        return None
+    customers = [record["customer_id"] for record in await connection.fetch(CUSTOMERS_OF, visitor_id)]
+    if len(customers) > 1:
+        raise SharedVisitor(
+            f"Under this visitor_id {len(customers)} customers were seen; name the one that is meant by customer_id."
+        )
+    if customers:
+        return await _customer(connection, storefront_id, customers[0])
+    return Person(storefront_id, (visitor_id,), (), (), (key,))
+
+
+async def _customer(connection: asyncpg.Connection, storefront_id: int, customer_id: int) -> Person:
+    key = await connection.fetchval("SELECT customer_key FROM customer WHERE customer_id = $1", customer_id)
+    own: list[int] = []
+    keys: list[str] = [key]
+    shared: list[Shared] = []
+    links: list[Link] = []
+    records = await connection.fetch(LINKS, customer_id)
+    for visitor_id, group in groupby(records, key=lambda record: record["visitor_id"]):
+        of_visitor = list(group)
+        links += [Link(r["visitor_key"], r["linked_at"]) for r in of_visitor if r["customer_id"] == customer_id]
+        if len(of_visitor) == 1:
+            own.append(visitor_id)
+            keys.append(of_visitor[0]["visitor_key"])
+            continue
+        # As reports see it: a link holds from its time to the next one's, the first from the beginning.
+        starts = [ALWAYS, *(record["linked_at"] for record in of_visitor[1:]), FOR_EVER]
+        shared += [
+            Shared(visitor_id, starts[place], starts[place + 1])
+            for place, record in enumerate(of_visitor)
+            if record["customer_id"] == customer_id
+        ]
+    return Person(storefront_id, tuple(own), (customer_id,), tuple(shared), tuple(keys), tuple(links))
+
+
+async def events_of(connection: asyncpg.Connection, person: Person) -> AsyncIterator[asyncpg.Record]:
+    """Reads every partition: there is no index by person."""
+    async for piece in pieces(connection, await partition_names(connection)):
+        statement = EVENTS.format(table=piece.table, is_theirs=IS_THEIRS)
+        for record in await connection.fetch(statement, piece.start, piece.end, *person.parameters):
+            yield record
+
+
+async def quarantined_of(
+    connection: asyncpg.Connection, storefront_id: int, keys: Sequence[str], mentions: Mentions
+) -> AsyncIterator[asyncpg.Record]:
+    """The refused events that mention one of the keys."""
+    last, texts = 0, [key.encode() for key in keys]
+    while records := await connection.fetch(MAY_MENTION, storefront_id, last, texts, QUARANTINE_PAGE_ROWS):
+        last = records[-1]["quarantine_id"]
+        for record in records:
+            if mentions(record["raw"]):
+                yield record

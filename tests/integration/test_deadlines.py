@@ -1,0 +1,100 @@
+"""No call to Postgres waits for ever: not for a server that hangs, not for a lock, not for a client that stopped."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.storage import database as database_module
+from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool, create_report_engine
+from tests.proxy import postgres_proxy
+
+EngineMaker = Callable[[DatabaseUrl], AsyncEngine]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "ADMIN_STATEMENT_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(database_module, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(database_module, "CONNECT_TIMEOUT_SECONDS", 1.0)
+
+
+async def one(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        return int((await connection.execute(text("SELECT 1"))).scalar_one())
+
+
+@pytest.mark.parametrize("make", [create_engine, create_report_engine])
+async def test_a_statement_to_a_server_that_hangs_ends(make: EngineMaker, database: DatabaseUrl) -> None:
+    async with postgres_proxy(database) as proxy:
+        engine = make(proxy.url)
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+                proxy.freeze()
+                started = time.monotonic()
+                with pytest.raises((TimeoutError, DBAPIError)):
+                    await connection.execute(text("SELECT 1"))
+            assert time.monotonic() - started < 10
+
+            started = time.monotonic()
+            with pytest.raises((TimeoutError, DBAPIError)):
+                await one(engine)
+            assert time.monotonic() - started < 10
+
+            proxy.thaw()
+            assert await one(engine) == 1
+        finally:
+            proxy.thaw()
+            await engine.dispose()
+
+
+@pytest.mark.parametrize("make", [create_engine, create_report_engine])
+async def test_postgres_itself_ends_statements_and_transactions_that_take_too_long(
+    make: EngineMaker, database: DatabaseUrl
+) -> None:
+    engine = make(database)
+    try:
+        with pytest.raises(DBAPIError, match="statement timeout"):
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT pg_sleep(5)"))
+        assert await limits(engine) == {"statement": "500ms", "lock": "500ms", "idle_in_transaction_session": "1s"}
+    finally:
+        await engine.dispose()
+
+
+async def limits(engine: AsyncEngine) -> dict[str, str]:
+    query = "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(:names)"
+    names = [f"{name}_timeout" for name in ("statement", "lock", "idle_in_transaction_session")]
+    async with engine.connect() as connection:
+        rows = await connection.execute(text(query), {"names": names})
+        return {name.removesuffix("_timeout"): value for name, value in rows}
+
+
+async def test_a_commit_whose_client_stops_in_the_middle_is_undone(database: DatabaseUrl, engine: AsyncEngine) -> None:
+    """Its locks and its ids must not outlive the time that the service waits for a commit."""
+    async with create_ingest_pool(database, connections=1, timeout_seconds=0.5) as pool, pool.acquire() as connection:
+        await connection.execute("BEGIN")
+        await connection.execute("INSERT INTO visitor (storefront_id, visitor_key) VALUES (1, 'ana')")
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        connection.add_termination_listener(lambda _: ended.set_result(None))
+
+        await asyncio.wait_for(ended, timeout=10)
+
+    async with engine.connect() as reader:
+        assert (await reader.execute(text("SELECT count(*) FROM visitor"))).scalar() == 0
+
+
+async def test_a_commit_that_waits_for_a_lock_is_given_up(database: DatabaseUrl, engine: AsyncEngine) -> None:
+    async with (
+        create_ingest_pool(database, connections=1, timeout_seconds=0.5) as pool,
+        engine.begin() as owner,
+    ):
+        await owner.execute(text("LOCK TABLE visitor IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises((TimeoutError, asyncpg.PostgresError)):
+            await pool.execute("INSERT INTO visitor (storefront_id, visitor_key) VALUES (1, 'ana')")

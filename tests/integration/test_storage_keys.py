@@ -1,0 +1,81 @@
+"""Keys in memory: what is unknown is looked up at once, but nobody can make a queue of that."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.domain.storefront import KeyKind
+from app.errors import Unavailable
+from app.storage import keys as keys_module
+from app.storage.keys import CachedKeys, NewSecret, create_key, rotate_key
+from app.storage.storefronts import create_storefront
+
+
+@pytest.fixture
+async def key(engine: AsyncEngine) -> NewSecret:
+    shop = await create_storefront(engine, "Shop", "UTC", "EUR")
+    return await create_key(engine, shop.storefront_id, KeyKind.SERVER)
+
+
+async def test_a_key_that_is_rotated_has_two_digests_to_check_signatures_with(
+    engine: AsyncEngine, key: NewSecret
+) -> None:
+    keys = CachedKeys(engine)
+    before = await keys.find_signer(key.key_id)
+    await rotate_key(engine, key.key_id, timedelta(hours=1))
+    keys.forget()
+
+    after = await keys.find_signer(key.key_id)
+
+    assert before is not None
+    assert after is not None
+    assert len(before.digests) == 1
+    assert len(after.digests) == 2
+    assert set(before.digests) < set(after.digests)
+
+
+async def test_a_secret_that_has_ended_is_no_digest_any_more(engine: AsyncEngine, key: NewSecret) -> None:
+    await rotate_key(engine, key.key_id, timedelta(0))
+
+    signer = await CachedKeys(engine).find_signer(key.key_id)
+
+    assert signer is not None
+    assert len(signer.digests) == 1
+
+
+async def test_while_keys_are_being_looked_up_nobody_waits_for_a_turn_to_have_a_signature_checked_again(
+    engine: AsyncEngine, key: NewSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = CachedKeys(engine)
+    await keys.find_signer(key.key_id)
+    keys.forget()
+    looking, go_on = asyncio.Event(), asyncio.Event()
+    read = keys_module._read_secrets
+
+    async def read_slowly(of: AsyncEngine) -> list[keys_module.KnownSecret]:
+        looking.set()
+        await go_on.wait()
+        return await read(of)
+
+    monkeypatch.setattr(keys_module, "_read_secrets", read_slowly)
+    first = asyncio.create_task(keys.find_signer(key.key_id, fresh=True))
+    await looking.wait()
+
+    with pytest.raises(Unavailable):
+        await keys.find_signer(key.key_id, fresh=True)
+
+    go_on.set()
+    assert await first is not None
+
+
+async def test_signatures_that_do_not_fit_make_us_look_once_a_second_at_most(
+    engine: AsyncEngine, key: NewSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = CachedKeys(engine)
+    await keys.find_signer(key.key_id)
+    monkeypatch.setattr(keys_module, "_read_secrets", None)  # looking again would fail
+
+    for _ in range(100):
+        assert await keys.find_signer(key.key_id, fresh=True) is not None
