@@ -25,7 +25,7 @@ PROJECT := $(VENV)/pyproject.toml
 INSTALLED_DEV := $(VENV)/requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint truth bench overload lock clean
+.PHONY: help up test faults lint truth bench overload lock clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -36,6 +36,9 @@ up: $(PROJECT) ## install, start the service with a demo shop, keep running (HOS
 
 test: $(INSTALLED_DEV) ## all tests that are not measurements (ARGS="-k funnel")
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: $(INSTALLED_DEV) ## kill, freeze, fill and cut off on purpose, a quarter of an hour (as root: all of it)
+	$(BIN)/python -m pytest -n 0 -v -rs -o console_output_style=times -m "" $(ARGS) tests/faults
 
 lint: $(INSTALLED_DEV) ## style, formatting, types, who imports whom
 	$(BIN)/ruff check

@@ -183,9 +183,10 @@ def storefront_list(as_json: AsJson = False, data_dir: DataDir = None) -> None:
             ]
         )
         return
-    table = Table("id", "name", "time zone", "currency")
+    table = Table("id", "name", "time zone", "currency", "keeps events")
     for shop in found:
-        table.add_row(str(shop.storefront_id), escape(shop.name), shop.time_zone, shop.currency)
+        kept = "for ever" if shop.retention_days is None else f"{shop.retention_days} days"
+        table.add_row(str(shop.storefront_id), escape(shop.name), shop.time_zone, shop.currency, kept)
     console.print(table)
 
 

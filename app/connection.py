@@ -118,18 +118,19 @@ class Connection(HttpToolsProtocol):
         if self._awaited is Awaited.END:
             self._refuse()
             return
-        if self._is_answering():
-            self.flow.pause_reading()  # until the reply is out: the next request can wait
-        super().data_received(data)
         cycle: RequestResponseCycle | None = self.cycle
-        if (cycle is None or cycle.response_complete) and self.timeout_keep_alive_task is None:
+        if cycle is not None and not cycle.response_complete and self._is_answering():
+            self.flow.pause_reading()  # until the reply is out: the next request can wait
+        HttpToolsProtocol.data_received(self, data)
+        now: RequestResponseCycle | None = self.cycle
+        if (now is None or now.response_complete) and self.timeout_keep_alive_task is None:
             self._count_head(len(data))
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > HEADERS_MAX or len(self.pipeline) >= PIPELINE_MAX:
             self._cut_reason = CutReason.PIPELINE if self.pipeline else CutReason.HEAD_TOO_LARGE
             raise _EndOfParsing
-        super().on_headers_complete()
+        HttpToolsProtocol.on_headers_complete(self)  # found faster than by super()
         self._awaited = Awaited.BODY
         self._deadline = time.monotonic() + self._limits.body_seconds
         if self._limits.stopping:
@@ -137,12 +138,12 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._deadline = NEVER
-        super().on_message_complete()
+        HttpToolsProtocol.on_message_complete(self)
         if self.cycle.response_complete:  # the reply did not wait for the body
             self._await_next()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        HttpToolsProtocol.on_response_complete(self)
         if self._deadline != NEVER and self.cycle.response_complete:  # the body is still on its way
             self._deadline = time.monotonic() + LINGER_SECONDS
 

@@ -163,6 +163,7 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
             "read them again and again. Stop the service and run: UPDATE event SET xid = pg_current_xact_id(); "
             "UPDATE visitor_link SET xid = pg_current_xact_id(); "
             "UPDATE ledger SET first_xid = pg_current_xact_id(), last_xid = pg_current_xact_id(); "
+            "UPDATE erasure SET xid = pg_current_xact_id(); UPDATE property_shape SET xid = pg_current_xact_id(); "
             "UPDATE instance SET instance_id = gen_random_uuid();",
         )
 

@@ -126,6 +126,7 @@ def create_app(
         metrics=metrics,
         max_body_size=settings.request_max_bytes,
         # Their pages would load scripts from elsewhere, on the address where keys are used.
+        responses={"default": problems.PROBLEM_RESPONSE},
         docs_url=None,
         redoc_url=None,
         title="Footfall",
@@ -156,9 +157,7 @@ async def _lifespan(
             _start_migrating_later(settings, engine, url, clock, stack)
         sink = sink or _open_sink(settings, url, stack)
         spool = await _open_spool(settings, clock, metrics, stack)
-        spooling = spool and SpoolingSink(
-            sink, spool, writers=settings.flush_writers, after_seconds=settings.spool_after_seconds, metrics=metrics
-        )
+        spooling = spool and SpoolingSink(sink, spool, after_seconds=settings.spool_after_seconds, metrics=metrics)
         batcher = _open_batcher(settings, metrics, spooling or sink)
         mirror = Mirror(settings.data_dir / "mirror.duckdb", url.libpq, memory_bytes=settings.mirror_memory_bytes)
         # Reports and the mirror run in the loop's own threads.
@@ -237,7 +236,7 @@ def _start_migrating_later(
 
 
 def _open_sink(settings: Settings, url: DatabaseUrl, stack: contextlib.AsyncExitStack) -> RenewableSink:
-    connections, timeout_seconds = settings.flush_writers, settings.flush_timeout_seconds
+    connections, timeout_seconds = settings.flush_writers + 1, settings.flush_timeout_seconds  # one for small commits
     sink = RenewableSink(
         lambda: create_ingest_pool(url, connections=connections, timeout_seconds=timeout_seconds), PostgresSink
     )

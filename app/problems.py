@@ -15,6 +15,30 @@ from starlette.responses import Response
 from app.errors import FieldError, FootfallError, Invalid, MethodNotAllowed, NotFound, Unreadable
 
 MEDIA_TYPE = "application/problem+json"
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"detail": {"type": "string"}, "pointer": {"type": "string"}},
+            },
+        },
+    },
+}
+# For the OpenAPI document: any route may answer so.
+PROBLEM_RESPONSE: dict[str, Any] = {
+    "description": "A problem (RFC 9457).",
+    "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
+}
 TEXT_SHOWN_MAX = 500  # characters of any one text: replies may quote the sender, not repeat a megabyte
 ERRORS_SHOWN_MAX = 100  # faults listed in one reply: enough to see the pattern
 

@@ -63,6 +63,7 @@ class RefusedEvent:
     received_at: datetime
     sent_at: datetime | None
     rejection: Rejection
+    is_bot: bool = False
 
 
 class SinkUnavailable(Exception):

@@ -170,7 +170,7 @@ def _try(client: httpx.Client, body: bytes) -> tuple[httpx.Response | None, str]
 
 
 def _may_repeat(response: httpx.Response) -> bool:
-    return response.status_code == 429 or response.status_code >= 500
+    return response.status_code in (408, 429) or response.status_code >= 500
 
 
 def _pause_seconds(response: httpx.Response | None, attempt: int) -> float:

@@ -59,7 +59,9 @@ async def _store_or_halve(store: Store, events: Sequence[Event], start: int, raw
 
 def _refused(event: Event, raw: bytes) -> RefusedEvent:
     rejection = Rejection(0, RejectReason.UNSTORABLE, "", DETAIL, raw)
-    return RefusedEvent(event.storefront_id, event.source, event.trust, event.received_at, _sent_at(event), rejection)
+    return RefusedEvent(
+        event.storefront_id, event.source, event.trust, event.received_at, _sent_at(event), rejection, event.is_bot
+    )
 
 
 def _sent_at(event: Event) -> datetime | None:

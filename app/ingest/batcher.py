@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 NOTE_SECONDS = 1.0
 # A storefront may fill half of the buffer: one shop in a sale must not shut out the others.
 STOREFRONT_SHARE = 0.5
+# What one commit may hold that goes beside those of the writers: written in a few ms.
+SMALL_MAX_EVENTS = 100
 RETRY_AFTER_SECONDS = 2
 FULL_RETRY_AFTER_SECONDS = 10  # room on disk does not come as soon
 
@@ -60,7 +62,10 @@ class BatcherLimits:
 
 
 class Batcher:
-    """Bounded buffer in front of the sink. `writers` commits may be under way at once."""
+    """Bounded buffer in front of the sink.
+
+    `writers` commits may be under way at once, and one more of little: of storefronts that have no other under way.
+    """
 
     def __init__(self, sink: EventSink, limits: BatcherLimits, *, writers: int, metrics: Metrics) -> None:
         self._sink = sink
@@ -72,11 +77,14 @@ class Batcher:
         self._events_held = 0
         self._bytes_held = 0
         self._held_by_storefront: Counter[int] = Counter()
+        self._under_way: Counter[int] = Counter()  # commits, by storefront
         self._work = asyncio.Event()
+        self._small_work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
         self._writers = [asyncio.create_task(self._write(), name=f"writer {n}") for n in range(writers)]
+        self._writers.append(asyncio.create_task(self._write_small(), name="writer of little"))
         metrics.watch_buffer(lambda: self._events_held, self.oldest_age_seconds)
 
     async def submit(self, submission: Submission) -> list[Outcome]:
@@ -84,6 +92,8 @@ class Batcher:
         self._admit(submission)
         self._waiting.append(submission.storefront_id, submission.count, submission)
         self._work.set()
+        if submission.storefront_id not in self._under_way:
+            self._small_work.set()
         # A sender that hangs up cancels its own future, not the commit that others ride in.
         return await submission.done
 
@@ -160,9 +170,21 @@ class Batcher:
             if batch or self._notes:
                 await self._flush(batch)
 
+    async def _write_small(self) -> None:
+        """So that whoever sends little does not wait for the large commits of others."""
+        while True:
+            await self._small_work.wait()
+            self._small_work.clear()
+            await asyncio.sleep(0)  # an idle writer goes first
+            batch = self._waiting.take_small(SMALL_MAX_EVENTS, self._under_way)
+            if batch:
+                await self._flush(batch)
+
     async def _flush(self, submissions: list[Submission]) -> None:
         """Commit and answer. Never raises: whatever goes wrong is the answer."""
         started = time.monotonic()
+        storefronts = {submission.storefront_id for submission in submissions}
+        self._under_way.update(storefronts)
         notes = self._notes.take()
         batch = Batch(
             [event for submission in submissions for event in submission.events],
@@ -181,6 +203,8 @@ class Batcher:
             if Outcome.REJECTED in outcomes:
                 self._metrics.flush_failures.labels("unstorable").inc()
             self._answer(submissions, outcomes)
+        finally:
+            self._under_way -= Counter(storefronts)
 
     async def _commit(self, batch: Batch) -> list[Outcome]:
         return await store_in_time(self._sink, batch, self._limits.flush_timeout_seconds)

@@ -1,6 +1,7 @@
 """A line in which storefronts take turns, so that none waits behind all that another one sends."""
 
 from collections import OrderedDict, deque
+from collections.abc import Container
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -39,6 +40,20 @@ class FairLine(Generic[T]):
             if len(taken) == before:
                 break
             share = room
+        return taken
+
+    def take_small(self, max_size: int, busy: Container[int]) -> list[T]:
+        """Items of storefronts that are not busy, of together at most max_size; possibly none."""
+        taken: list[T] = []
+        room = max_size
+        for storefront_id in [each for each in self._lines if each not in busy]:
+            line = self._lines[storefront_id]
+            while line and line[0][0] <= room:
+                size, item = line.popleft()
+                taken.append(item)
+                room -= size
+            if not line:
+                del self._lines[storefront_id]
         return taken
 
     def _take_turn(self, storefront_id: int, share: int, room: int, taken: list[T]) -> int:

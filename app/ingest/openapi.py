@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from app.domain.outcome import Outcome, RejectReason
 from app.ingest.formats.native_event import NativeEvent
+from app.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 
 _EVENT = "#/components/schemas/NativeEvent"
 _PROBLEM = "#/components/schemas/Problem"
@@ -50,24 +51,10 @@ _REPLY = {
         "receipts": _RECEIPTS,
     },
 }
-_PROBLEM_SCHEMA = {
-    "type": "object",
-    "description": "RFC 9457",
-    "required": ["type", "title", "status", "detail", "instance"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"detail": {"type": "string"}, "pointer": {"type": "string"}},
-            },
-        },
-    },
+_SIGNATURE_HEADERS = {
+    "Footfall-Key-Id": "of the server key that signs",
+    "Footfall-Timestamp": "seconds since 1970",
+    "Footfall-Signature": "v1= and the HMAC-SHA256 of timestamp, dot and body, in hex",
 }
 _REPLIES = {
     "200": "Every event is stored, or was already.",
@@ -77,7 +64,7 @@ _REPLIES = {
 }
 _PROBLEMS = {
     "400": "The body can't be read; nothing is stored.",
-    "401": "No key, or an unknown one.",
+    "401": "No key, an unknown one, or a signature that does not fit.",
     "403": "The key, or its use from this origin, is not allowed.",
     "408": "Headers or body came too slowly.",
     "413": "Too many bytes or events in one request.",
@@ -96,7 +83,7 @@ def describe_ingest(app: FastAPI) -> None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             _, components = msgspec.json.schema_components([NativeEvent], ref_template="#/components/schemas/{name}")
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            schemas.update(components, Problem=_PROBLEM_SCHEMA)
+            schemas.update(components, Problem=PROBLEM_SCHEMA)
             schema["components"]["securitySchemes"] = {"Bearer": {"type": "http", "scheme": "bearer"}}
             schema["paths"]["/v1/events"] = {"post": _operation()}
             app.openapi_schema = schema
@@ -124,16 +111,20 @@ def _operation() -> dict[str, Any]:
         for status, text in _REPLIES.items()
     }
     errors = {
-        status: {"description": text, "content": {"application/problem+json": {"schema": {"$ref": _PROBLEM}}}}
+        status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": _PROBLEM}}}}
         for status, text in _PROBLEMS.items()
     }
     return {
         "tags": ["ingestion"],
         "summary": "Send events",
-        "description": "One event, an array, an object with `events`, `sent_at` and `consent`, or NDJSON; may be gzip.",
+        "description": "One event, an array, an object with `events` and more, or NDJSON; may be compressed.",
         "operationId": "send_events",
         "security": [{"Bearer": []}, {}],
         "parameters": [
+            *(
+                {"name": name, "in": "header", "schema": {"type": "string"}, "description": description}
+                for name, description in _SIGNATURE_HEADERS.items()
+            ),
             {"name": "key", "in": "query", "schema": {"type": "string"}, "description": "a write key"},
             {
                 "name": "receipts",

@@ -30,7 +30,7 @@ from app.ingest.gate import Gate
 from app.ingest.limits import RateLimits
 from app.ingest.pipeline import run_pipeline
 from app.ingest.steps import STEPS
-from app.ingest.steps.mark_bot import mark_bot
+from app.ingest.steps.mark_bot import is_bot, mark_bot
 from app.metrics import Metrics
 from app.problems import problem_response, request_id, unexpected_response
 
@@ -103,7 +103,10 @@ class IngestEndpoint:
         caller = await identify(parts.keys, headers, query, parts.clock.now())
         parts.gate.check_storefront(caller.key.storefront.storefront_id)
         if refusal := parts.limits.refusal(caller.key, scope):
-            raise refusal  # limited: storefront and format are known here, its events are not
+            # Its events are not known, so it counts as one.
+            shop_id, now = caller.key.storefront.storefront_id, parts.clock.now()
+            parts.batcher.note(Received(shop_id, self._format.name, now, received=1, limited=1))
+            raise refusal
         raw = await read_body(
             receive, headers, max_bytes=settings.request_max_bytes, take_bytes=parts.gate.take_body_bytes
         )
@@ -116,11 +119,13 @@ class IngestEndpoint:
             content_type=headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower(),
             max_events=settings.request_max_events,
             retention_days=caller.key.storefront.retention_days,
+            # Servers send on behalf of people.
+            is_bot=caller.trust is Trust.BROWSER and is_bot(headers.get(b"user-agent", b"")),
         )
         is_withheld = settings.respect_gpc and context.trust is Trust.BROWSER and asks_not_to_be_tracked(headers)
         decoded = await self._decode(body, context, is_withheld=is_withheld)
-        if context.trust is Trust.BROWSER:  # servers send on behalf of people
-            mark_bot(decoded.events, headers.get(b"user-agent", b""))
+        if context.is_bot:
+            mark_bot(decoded.events)
         parts.limits.spend(caller.key, decoded.received_count - 1)
         result = await self._store(decoded, context, len(body))
         self._count(decoded.events, result, context)
@@ -159,6 +164,7 @@ class IngestEndpoint:
                 context.received_at,
                 decoded.sent_at,
                 rejection,
+                context.is_bot,
             )
             for rejection in decoded.rejections
         ]
@@ -184,9 +190,8 @@ class IngestEndpoint:
 
     def _count(self, events: list[Event], result: IngestResult, context: RequestContext) -> None:
         metrics, name = self._parts.metrics, self._format.name
-        is_bot = bool(events) and events[0].is_bot
         for outcome in set(result.outcomes):
-            counted_as = Outcome.BOT if is_bot and outcome is Outcome.STORED else outcome
+            counted_as = Outcome.BOT if context.is_bot and outcome is Outcome.STORED else outcome
             self._outcomes[counted_as].inc(result.count(outcome))
         for rejection in result.rejections:
             metrics.rejections.labels(name, rejection.reason).inc()

@@ -46,10 +46,7 @@ def status_of(results: Mapping[str, CheckResult]) -> str:
     failed = {name for name, result in results.items() if not result.ok}
     if not failed:
         return "ready"
-    if "postgres" in failed and "spool" in results:
-        bearable = NEED_POSTGRES
-    else:
-        bearable = frozenset({"spool"})
+    bearable = NEED_POSTGRES if "postgres" in failed and "spool" in results else {"spool"}
     return "degraded" if failed <= bearable else "not ready"
 
 

@@ -115,7 +115,7 @@ class Eraser:
                 self._forget_identities()
         elif await seconds_since(connection, erasure.forgotten_at) >= self._settle_seconds:
             await vacuum(connection, await self._delete(connection, erasure))
-            await finish(connection, erasure.erasure_id)
+            await finish(connection, erasure)
 
     async def _delete(self, connection: asyncpg.Connection, erasure: Erasure) -> list[str]:
         """Returns the tables in which there was something."""

@@ -132,7 +132,7 @@ def _events_of(row: QuarantinedEvent, fix: Fix, storefront: Storefront, instance
     for index, (event, twin) in enumerate(zip(decoded.events, again.events, strict=True)):
         if event.event_id != twin.event_id:  # made up while decoding: the sender gave none
             event.event_id = canonical_event_id(f"{instance_id}/quarantine/{row.quarantine_id}/{index}")
-        event.source = REPLAY_SOURCE
+        event.source, event.is_bot = REPLAY_SOURCE, row.is_bot
     return decoded.events
 
 

@@ -183,8 +183,10 @@ async def _as_now(connection: asyncpg.Connection, person: Person) -> Person:
     return await find_person(connection, person.storefront_id, person.keys[0], PersonKind.CUSTOMER) or person
 
 
-async def finish(connection: asyncpg.Connection, erasure_id: int) -> None:
-    await connection.execute(FINISH, erasure_id)
+async def finish(connection: asyncpg.Connection, request: Erasure) -> None:
+    async with connection.transaction():
+        await connection.execute(DELETE_LINKS, request.person.visitor_ids, request.person.customer_ids)
+        await connection.execute(FINISH, request.erasure_id)
     for table in IDENTITY_TABLES:
         await connection.execute(f"VACUUM (ANALYZE, INDEX_CLEANUP ON) {table}")  # the ids are in indexes too
 

@@ -25,6 +25,7 @@ QUARANTINE_COLUMNS = (
     "detail",
     "raw",
     "sent_at",
+    "is_bot",
 )
 
 # Purpose: the duplicate path. A private table for the batch, without indexes, gone at commit.
@@ -209,4 +210,5 @@ def _quarantine_row(refused: RefusedEvent) -> tuple[Any, ...]:
         rejection.detail,
         rejection.raw,
         refused.sent_at,
+        refused.is_bot or None,
     )

@@ -95,6 +95,7 @@ class QuarantinedEvent(NamedTuple):
     pointer: str
     detail: str
     raw: bytes
+    is_bot: bool
 
 
 async def count_waiting(engine: AsyncEngine, selection: Selection) -> int:
@@ -123,7 +124,7 @@ async def read_waiting(engine: AsyncEngine, selection: Selection, after_id: int)
     )
     async with engine.connect() as connection:
         rows = await connection.execute(statement)
-        return [QuarantinedEvent(*row)._replace(trust=_TRUST[row.trust]) for row in rows]
+        return [QuarantinedEvent(*row)._replace(trust=_TRUST[row.trust], is_bot=bool(row.is_bot)) for row in rows]
 
 
 async def mark_replayed(engine: AsyncEngine, quarantine_ids: Sequence[int]) -> None:

@@ -41,6 +41,7 @@ class RenewableSink:
         try:
             return await self._sink.store(events, refused, received)
         except asyncpg.InternalClientError as error:  # what the driver says when a server dies in the middle of a talk
+            await self.cut()
             raise SinkUnavailable("connection", type(error).__name__) from error
 
     def forget_identities(self) -> None:

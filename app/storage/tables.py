@@ -198,6 +198,7 @@ quarantined_event = Table(
     # When the sender sent the request, needed to correct its clock at a replay.
     Column("sent_at", DateTime(timezone=True), nullable=True),
     Column("replayed_at", DateTime(timezone=True), nullable=True),
+    Column("is_bot", Boolean, nullable=True),
     Index("quarantined_event_storefront_idx", "storefront_id", "received_at"),
 )
 

@@ -1,10 +1,13 @@
 """What came in and what became of it adds up; what does not is noticed, and so are events that are not there."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import text
 
 from app.config import Settings
@@ -13,13 +16,15 @@ from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent
 from app.ingest.sink import EventSink
 from app.metrics import Metrics
+from app.ops.ledger import ledger_router
 from app.ops.ledger_watch import LedgerWatch
 from app.storage.database import DatabaseUrl, create_ingest_pool
 from app.storage.events import PostgresSink
+from app.storage.keys import CachedKeys
 from app.storage.ledger import audit, imbalance, settle
 from tests.events import NOW, many, sent
 from tests.fakes import FixedClock
-from tests.service import Service, running_service
+from tests.service import URL, Service, running_service
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -71,6 +76,23 @@ async def test_everything_received_is_in_the_ledger_with_its_fate(service: Servi
     ]
 
 
+async def test_a_request_refused_by_a_rate_limit_counts_as_one(
+    settings: Settings, database: DatabaseUrl, clock: FixedClock
+) -> None:
+    limited = settings.model_copy(update={"key_events_per_second": 1.0})
+    async with running_service(limited, database, clock=clock) as service:
+        assert (await service.send(many(50))).status_code == 200
+        assert (await service.send(many(5))).status_code == 429
+        clock.advance(60)
+
+        totals: dict[str, int] = {}
+        async with asyncio.timeout(20):
+            while "limited" not in totals:  # it rides in a commit of its own, soon
+                totals, _ = await ledger(service)
+
+    assert totals == {"received": 51, "stored": 50, "limited": 1}
+
+
 async def test_periods_are_those_of_the_storefront_and_the_range_is_half_open(
     service: Service, clock: FixedClock
 ) -> None:
@@ -87,6 +109,27 @@ async def test_periods_are_those_of_the_storefront_and_the_range_is_half_open(
     assert [datetime.fromisoformat(str(row["start"])).minute for row in hours] == [30, 30]
     assert [(row["start"], row["received"]) for row in days] == [("2026-03-01T18:30:00Z", 3)]
     assert first == {"received": 1, "stored": 1}
+
+
+async def test_what_waits_in_the_spool_is_received_and_in_balance(service: Service, clock: FixedClock) -> None:
+    """Nothing of it is in Postgres yet; in the first minute something else is."""
+    await service.send(many(2))
+    later = NOW + timedelta(minutes=5)
+    waiting = {
+        (service.storefront_id, "native", NOW): 3,
+        (service.storefront_id, "native", later): 4,
+        (service.storefront_id + 1, "native", NOW): 50,
+        (service.storefront_id, "native", NOW - 2 * DAY): 60,
+    }
+    clock.advance(600)
+    app = FastAPI()
+    app.include_router(ledger_router(service.engine, CachedKeys(service.engine), clock, lambda: waiting))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as client:
+        reply = await client.get("/v1/ledger", params={"granularity": "minute"}, headers=service.reader)
+
+    rows = [(row["start"], row["received"], row["stored"], row["spooled"]) for row in reply.json()["rows"]]
+    assert rows == [("2026-03-02T12:00:00Z", 5, 2, 3), ("2026-03-02T12:05:00Z", 4, 0, 4)]
+    assert reply.json()["totals"]["imbalance"] == 0
 
 
 async def test_the_ledger_comes_as_csv_when_asked_for(service: Service, clock: FixedClock) -> None:

@@ -38,17 +38,17 @@ def system(prepared: Prepared, folder: Path) -> Iterator[System]:
 
 
 @pytest.fixture
-def postgres(prepared: Prepared, folder: Path) -> Iterator[EmbeddedPostgres]:
+def postgres_beside(prepared: Prepared, folder: Path) -> Iterator[EmbeddedPostgres]:
     """Of `system_beside`; a test may stop and start it."""
     server = EmbeddedPostgres(copy_of(prepared.data_dir, folder / "database"))
     server.start()
     yield server
+    end_postgres(folder / "database")  # first: a frozen one would not stop
     server.stop()
-    end_postgres(folder / "database")
 
 
 @pytest.fixture
-def system_beside(prepared: Prepared, folder: Path, postgres: EmbeddedPostgres) -> Iterator[System]:
+def system_beside(prepared: Prepared, folder: Path, postgres_beside: EmbeddedPostgres) -> Iterator[System]:
     """A running service with a Postgres that others look after."""
-    with running(System(folder / "service", prepared.keys, database_url=postgres.url)) as system:
+    with running(System(folder / "service", prepared.keys, database_url=postgres_beside.url)) as system:
         yield system

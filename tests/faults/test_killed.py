@@ -1,6 +1,7 @@
 """Killed at any moment, the service and its Postgres lose nothing that was acknowledged."""
 
 import asyncio
+import contextlib
 import random
 import signal
 from functools import partial
@@ -54,22 +55,20 @@ async def test_backends_killed(system: System, times: int) -> None:
     async with Load(system) as load:
         for _ in range(times):
             await load.acknowledges(200)
-            random.choice(backends_of_ingestion(system)).kill()
-            await asyncio.to_thread(wait_until, lambda: bool(backends_of_ingestion(system)))
+            await asyncio.to_thread(wait_until, lambda: kills_a_backend(system))
         await load.acknowledges(200)
     await load.check()
 
 
-def backends_of_ingestion(system: System) -> list[psutil.Process]:
-    found = []
-    for process in system.postmaster().children():
-        try:
-            title = " ".join(process.cmdline())
-        except psutil.NoSuchProcess:
-            continue
-        if "footfall footfall [local]" in title:
-            found.append(process)
-    return found
+def kills_a_backend(system: System) -> bool:
+    """False when there is none at the moment."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        children = system.postmaster().children()
+        backends = [child for child in children if " footfall [local]" in " ".join(child.cmdline())]
+        if backends:
+            random.choice(backends).kill()
+            return True
+    return False
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.faults)])

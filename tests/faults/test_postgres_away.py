@@ -15,12 +15,14 @@ OUTAGE_SECONDS = [3, pytest.param(30, marks=pytest.mark.faults)]
 
 
 @pytest.mark.parametrize("seconds", OUTAGE_SECONDS)
-async def test_postgres_stopped_under_load(system_beside: System, postgres: EmbeddedPostgres, seconds: float) -> None:
+async def test_postgres_stopped_under_load(
+    system_beside: System, postgres_beside: EmbeddedPostgres, seconds: float
+) -> None:
     async with Load(system_beside) as load:
         await load.acknowledges(200)
-        await asyncio.to_thread(postgres.stop)
+        await asyncio.to_thread(postgres_beside.stop)
         await asyncio.sleep(seconds)
-        await asyncio.to_thread(postgres.start)
+        await asyncio.to_thread(postgres_beside.start)
         await load.acknowledges(200)
     await load.check()
 

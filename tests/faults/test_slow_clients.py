@@ -1,4 +1,4 @@
-"""Clients that drip: their connections are ended, and others do not notice them."""
+"""Hundreds of clients that drip: others do not notice them, and those that hold something up are cut off."""
 
 import asyncio
 import shutil
@@ -14,11 +14,12 @@ CONNECTIONS = 200
 SECONDS = 15
 
 # By the reason under which the service counts what it has cut.
-ATTACKS = {
+DRIPPING = {
     "slow_head": ["-H", "-i", "1"],
     "slow_body": ["-B", "-i", "1", "-s", "8192", "-t", "POST", "-f", "application/json"],
-    "slow_reader": ["-X", "-w", "8", "-y", "16", "-n", "5", "-z", "8", "-k", "10"],
 }
+# The replies fit into the kernel's buffers, so nothing of ours waits for these clients.
+SLOW_READERS = ["-X", "-w", "8", "-y", "16", "-n", "5", "-z", "8", "-k", "10"]
 
 pytestmark = [
     pytest.mark.faults,
@@ -26,24 +27,26 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("reason", ATTACKS)
-async def test_slow_clients_are_cut_off(prepared: Prepared, folder: Path, reason: str) -> None:
+@pytest.mark.parametrize("reason", DRIPPING)
+async def test_dripping_clients_are_cut_off(prepared: Prepared, folder: Path, reason: str) -> None:
     data_dir = copy_of(prepared.data_dir, folder / "data")
     with running(System(data_dir, prepared.keys, header_timeout_seconds=3, request_timeout_seconds=5)) as system:
-        async with Load(system, senders=2) as load:
-            output = await attack(system, reason)
-            await load.acknowledges(200)
-        await load.check()
-        assert set(load.statuses) == {200}, output
-        assert system.metric("footfall_connections_cut_total", reason=reason) >= CONNECTIONS / 2, output
+        await nobody_notices(system, DRIPPING[reason], f"/v1/events?key={system.keys.write}")
+        assert system.metric("footfall_connections_cut_total", reason=reason) >= CONNECTIONS / 2
 
 
-async def attack(system: System, reason: str) -> str:
-    """What the tool says about it."""
-    path = "/openapi.json" if reason == "slow_reader" else f"/v1/events?key={system.keys.write}"
+async def test_slow_readers_disturb_nobody(system: System) -> None:
+    await nobody_notices(system, SLOW_READERS, "/openapi.json")
+
+
+async def nobody_notices(system: System, attack: list[str], path: str) -> None:
     common = ["-c", str(CONNECTIONS), "-r", "200", "-l", str(SECONDS), "-p", "3", "-u", system.url + path]
-    process = await asyncio.create_subprocess_exec(
-        "slowhttptest", *ATTACKS[reason], *common, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await process.communicate()
-    return output.decode()
+    async with Load(system, senders=2) as load:
+        process = await asyncio.create_subprocess_exec(
+            "slowhttptest", *attack, *common, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output.decode()
+        await load.acknowledges(200)
+    await load.check()
+    assert set(load.statuses) == {200}

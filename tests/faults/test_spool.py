@@ -19,57 +19,57 @@ KIBIBYTE = 1024
 
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.faults)])
 async def test_service_killed_while_postgres_is_away(
-    system_beside: System, postgres: EmbeddedPostgres, times: int
+    system_beside: System, postgres_beside: EmbeddedPostgres, times: int
 ) -> None:
     async with Load(system_beside) as load:
         await load.acknowledges(200)
-        await asyncio.to_thread(postgres.stop)
+        await asyncio.to_thread(postgres_beside.stop)
         for _ in range(times):
             await load.acknowledges(500)
             system_beside.kill()
             system_beside.launch()
         await load.acknowledges(500)
-        await asyncio.to_thread(postgres.start)
+        await asyncio.to_thread(postgres_beside.start)
         await load.acknowledges(200)
     assert load.statuses[202] > 0
     await load.check()
 
 
 async def test_a_full_spool_says_so_until_it_is_drained(
-    prepared: Prepared, folder: Path, postgres: EmbeddedPostgres
+    prepared: Prepared, folder: Path, postgres_beside: EmbeddedPostgres
 ) -> None:
     small = System(
         folder / "service",
         prepared.keys,
-        database_url=postgres.url,
+        database_url=postgres_beside.url,
         request_max_bytes=64 * KIBIBYTE,
         spool_max_bytes=256 * KIBIBYTE,
     )
     with running(small) as system:
         async with Load(system) as load:
             await load.acknowledges(200)
-            await asyncio.to_thread(postgres.stop)
+            await asyncio.to_thread(postgres_beside.stop)
             await refuses(load)
-            await asyncio.to_thread(postgres.start)
+            await asyncio.to_thread(postgres_beside.start)
             await load.acknowledges(200)
         assert load.statuses[202] > 0
         await load.check()
 
 
 @needs_mounts
-async def test_disk_of_the_spool_full(prepared: Prepared, folder: Path, postgres: EmbeddedPostgres) -> None:
+async def test_disk_of_the_spool_full(prepared: Prepared, folder: Path, postgres_beside: EmbeddedPostgres) -> None:
     with (
         small_disk(folder / "service", 32 * MEGABYTE) as disk,
-        running(System(disk, prepared.keys, database_url=postgres.url)) as system,
+        running(System(disk, prepared.keys, database_url=postgres_beside.url)) as system,
     ):
         async with Load(system) as load:
             await load.acknowledges(200)
-            await asyncio.to_thread(postgres.stop)
+            await asyncio.to_thread(postgres_beside.stop)
             await load.acknowledges(200)
             with full(disk):
                 await refuses(load)
             await load.acknowledges(200)
-            await asyncio.to_thread(postgres.start)
+            await asyncio.to_thread(postgres_beside.start)
             await load.acknowledges(200)
         await load.check()
 
@@ -81,14 +81,16 @@ async def refuses(load: Load) -> None:
 
 @needs_mounts
 @pytest.mark.faults
-async def test_spooled_events_survive_a_power_cut(prepared: Prepared, folder: Path, postgres: EmbeddedPostgres) -> None:
+async def test_spooled_events_survive_a_power_cut(
+    prepared: Prepared, folder: Path, postgres_beside: EmbeddedPostgres
+) -> None:
     disk = CuttableDisk(folder, 256 * MEGABYTE)
     try:
-        with running(System(disk.path / "service", prepared.keys, database_url=postgres.url)) as system:
+        with running(System(disk.path / "service", prepared.keys, database_url=postgres_beside.url)) as system:
             load = Load(system)
             async with load:
                 await load.acknowledges(200)
-                await asyncio.to_thread(postgres.stop)
+                await asyncio.to_thread(postgres_beside.stop)
                 await load.acknowledges(2_000)
                 acknowledged = set(load.acknowledged)
                 disk.cut()
@@ -96,7 +98,7 @@ async def test_spooled_events_survive_a_power_cut(prepared: Prepared, folder: Pa
             load.acknowledged = acknowledged
             system.kill()
             disk.turn_on_again()
-            await asyncio.to_thread(postgres.start)
+            await asyncio.to_thread(postgres_beside.start)
             await asyncio.to_thread(system.start)
             await load.check()
     finally:
@@ -118,11 +120,11 @@ def flip_bits(spool: Path) -> None:
 @pytest.mark.parametrize("damage", [cut_short, flip_bits])
 @pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.faults)])
 async def test_of_a_damaged_spool_the_whole_is_stored_and_the_rest_is_counted(
-    system_beside: System, postgres: EmbeddedPostgres, damage: Callable[[Path], None], times: int
+    system_beside: System, postgres_beside: EmbeddedPostgres, damage: Callable[[Path], None], times: int
 ) -> None:
     load = None
     for _ in range(times):
-        async with spooled(system_beside, postgres, load) as load:
+        async with spooled(system_beside, postgres_beside, load) as load:
             damage(system_beside.data_dir / "spool.sqlite")
         lost = await load.lost()
         assert lost or damage is flip_bits

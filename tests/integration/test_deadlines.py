@@ -10,9 +10,16 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.config import Settings
+from app.domain.outcome import Outcome, SinkUnavailable
+from app.ingest.sink import Batch, store_in_time
 from app.storage import database as database_module
 from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool, create_report_engine
+from app.storage.events import PostgresSink
+from app.storage.renewable import RenewableSink
+from tests.events import stored_event
 from tests.proxy import postgres_proxy
+from tests.service import running_service
 
 EngineMaker = Callable[[DatabaseUrl], AsyncEngine]
 
@@ -76,6 +83,26 @@ async def limits(engine: AsyncEngine) -> dict[str, str]:
         return {name.removesuffix("_timeout"): value for name, value in rows}
 
 
+async def test_a_commit_to_a_server_that_hangs_ends_and_the_next_one_works(database: DatabaseUrl) -> None:
+    async with postgres_proxy(database) as proxy:
+        sink = RenewableSink(lambda: create_ingest_pool(proxy.url, connections=1, timeout_seconds=0.5), PostgresSink)
+        batch = Batch([stored_event()], [], [])
+        try:
+            assert await store_in_time(sink, batch, 5) == [Outcome.STORED]
+            proxy.freeze()
+            for _ in range(2):  # on the connection that there is, and on one that can't be made
+                started = time.monotonic()
+                with pytest.raises(SinkUnavailable):
+                    await store_in_time(sink, Batch([stored_event()], [], []), 0.5)
+                assert time.monotonic() - started < 3
+
+            proxy.thaw()
+            assert await store_in_time(sink, batch, 5) == [Outcome.DUPLICATE]
+        finally:
+            proxy.thaw()
+            await sink.close()
+
+
 async def test_a_commit_whose_client_stops_in_the_middle_is_undone(database: DatabaseUrl, engine: AsyncEngine) -> None:
     """Its locks and its ids must not outlive the time that the service waits for a commit."""
     async with create_ingest_pool(database, connections=1, timeout_seconds=0.5) as pool, pool.acquire() as connection:
@@ -98,3 +125,27 @@ async def test_a_commit_that_waits_for_a_lock_is_given_up(database: DatabaseUrl,
         await owner.execute(text("LOCK TABLE visitor IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises((TimeoutError, asyncpg.PostgresError)):
             await pool.execute("INSERT INTO visitor (storefront_id, visitor_key) VALUES (1, 'ana')")
+
+
+async def test_a_report_is_answered_in_time_though_the_server_hangs(settings: Settings, database: DatabaseUrl) -> None:
+    """The look that is under way has no deadline of its own; nobody waits for it longer than for a report."""
+    hasty = settings.model_copy(update={"report_timeout_seconds": 1.0})
+    question = {
+        "range": {"start": "2026-03-01T00:00:00Z", "end": "2026-03-02T00:00:00Z"},
+        "steps": [{"any_of": [{"event": "page_viewed"}]}],
+    }
+    async with postgres_proxy(database) as proxy, running_service(hasty, proxy.url) as service:
+        assert (await service.funnel(question)).status_code in (200, 504)  # compiles first
+        proxy.freeze()
+        try:
+            started = time.monotonic()
+            late = await service.funnel(question)
+            waited = time.monotonic() - started
+        finally:
+            proxy.thaw()
+        async with asyncio.timeout(30):
+            while (await service.funnel(question)).status_code != 200:
+                pass
+
+    assert late.status_code in (503, 504)
+    assert waited < 5

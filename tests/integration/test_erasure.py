@@ -278,6 +278,7 @@ async def test_what_another_process_stores_from_its_memory_goes_too(
 
     assert await events_left(connection) == []
     assert await ids_left(connection) == []
+    assert await connection.fetch("SELECT FROM visitor_link") == []
 
 
 async def test_a_visitor_identified_while_the_customer_is_being_erased_goes_with_them(

@@ -65,6 +65,12 @@ async def live(service: Service, name: str) -> None:
             properties={"nickname": f"{name} {number}", "path": [name]},
         )
         await service.send(event, headers={"X-Forwarded-For": CLIENT_ADDRESS})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(service.app, client=(CLIENT_ADDRESS, 4711))) as client:
+        headers = {"Authorization": f"Bearer {service.write_key}"}
+        reply = await client.post(
+            "http://footfall.test/v1/events", json=sent(visitor_id=f"{name}-phone"), headers=headers
+        )
+        assert reply.status_code == 200
     await service.send([sent(visitor_id=f"{name}-phone", customer_id=f"{name}@example.com")])
     await service.send([sent(visitor_id=f"{name}-home", customer_id=f"{name}@example.com", client_time=None)])
     await service.send([{"visitor_id": f"{name}-phone", "note": f"{name} without a name of an event"}])
@@ -132,11 +138,11 @@ async def test_nothing_of_the_erased_is_left_and_everything_of_the_others(
         for statement in ("VACUUM FULL", "CHECKPOINT"):
             await connection.execute(text(statement))
     for _ in range(300):
-        if "mirror.duckdb" not in files_with(folder, "ottoline"):
+        if not files_with(folder, "ottoline"):
             break
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # until the mirror's file is written anew
     assert files_with(folder, "ottoline") == []
-    assert "mirror.duckdb" in files_with(folder, "bartholomew")
+    assert any(name.startswith("mirror.duckdb") for name in files_with(folder, "bartholomew"))
     assert files_with(folder, CLIENT_ADDRESS) == []
 
     await service.send([sent(visitor_id="ottoline-phone")])

@@ -9,9 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.event import Event
+from app.domain.outcome import Outcome, UnstorableError
 from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool
 from app.storage.events import PostgresSink
-from app.storage.partitions import ensure_months, month_start, months_ahead
+from app.storage.partitions import _create_once, ensure_months, month_start, months_ahead
 from tests.events import NOW, stored_event
 
 
@@ -194,3 +195,22 @@ async def test_duplicates_are_found_in_every_partition(engine: AsyncEngine, data
 )
 def test_months_run_on_into_other_years(month: int, start: str) -> None:
     assert month_start(2026, month) == datetime.fromisoformat(start).replace(tzinfo=UTC)
+
+
+@pytest.mark.xfail(raises=UnstorableError, reason="the sink does not repeat what was routed to the wrong partition")
+async def test_an_event_on_its_way_to_the_default_partition_finds_the_month_that_is_made_meanwhile(
+    engine: AsyncEngine, database: DatabaseUrl
+) -> None:
+    waits = text("SELECT count(*) FROM pg_locks WHERE relation = 'event_default'::regclass AND NOT granted")
+    async with create_ingest_pool(database, connections=1, timeout_seconds=10) as pool:
+        async with engine.begin() as maker, engine.connect() as observer:
+            await maker.execute(text("LOCK TABLE event_default IN ACCESS EXCLUSIVE MODE"))
+            storing = asyncio.create_task(PostgresSink(pool).store([at(NOW)], []))
+            async with asyncio.timeout(10):
+                while not (await observer.execute(waits)).scalar():
+                    await observer.rollback()
+            march = (month_start(2026, 3), month_start(2026, 4))
+            await _create_once(maker, "event_2026_03", march, is_moving=True)
+
+        assert await storing == [Outcome.STORED]
+        assert await pool.fetchval("SELECT tableoid::regclass::text FROM event") == "event_2026_03"

@@ -19,6 +19,7 @@ class RequestContext:
     content_type: str
     max_events: int
     retention_days: int | None = None
+    is_bot: bool = False
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from app.ingest.formats.native_event import (
     Time,
 )
 from app.ingest.formats.native_faults import TIME_ADVICE, rejection_of
-from app.ingest.formats.split import SplitError, split_elements, split_members
+from app.ingest.formats.split import SplitError, TooManyPieces, split_elements, split_members
 
 JSON_TYPES = frozenset({"application/json", "text/plain", ""})
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
@@ -47,6 +47,8 @@ _decode_time = msgspec.json.Decoder(Time | None).decode
 _encode = msgspec.json.Encoder().encode
 
 _CONSENT = {b"true": True, b"false": False, b"null": None}
+# Of an object with `events`: it may have three members. One that has more by far is not looked through.
+ENVELOPE_MEMBERS_MAX = 100
 _NESTED = frozenset({dict, list})
 
 # What msgspec raises for bytes that are no event; RecursionError for thousands of brackets.
@@ -131,7 +133,8 @@ def _decode_whole(body: bytes, context: RequestContext) -> Decoded:
     no_consent: Sequence[int] = ()
     if b"consent" in body or b"\\u" in body:
         no_consent = [i for i in kept if consent is False or natives[i].consent is False]
-        kept = [i for i in kept if i not in set(no_consent)]
+        withheld = set(no_consent)
+        kept = [i for i in kept if i not in withheld]
         natives = [natives[i] for i in kept]
     events = [_event(native, context, suspicion) for native in natives]
     return Decoded(events, kept, lambda: _pieces(body, context)[0], sent_at=sent_at, no_consent=no_consent)
@@ -180,16 +183,28 @@ def _pieces(body: bytes, context: RequestContext) -> _Pieces:
         return _Pieces([line for line in map(bytes.strip, body.splitlines()) if line])
     try:
         if body[:1] == b"[":
-            return _Pieces(split_elements(body))
-        members = split_members(body)
+            return _Pieces(split_elements(body, context.max_events))
+        if _is_single(body):
+            return _Pieces([body])
+        members = split_members(body, ENVELOPE_MEMBERS_MAX)
         if b'"events"' not in members:
             return _Pieces([body])
-        return _envelope_pieces(members)
+        return _envelope_pieces(members, context.max_events)
     except SplitError as error:
         raise Unreadable(f"{error} Nothing of it was stored.") from error
+    except TooManyPieces as error:
+        raise TooLarge(f"The body holds too many parts; send at most {context.max_events} events at once.") from error
 
 
-def _envelope_pieces(members: Mapping[bytes, bytes]) -> _Pieces:
+def _is_single(body: bytes) -> bool:
+    """One event in good JSON. Much faster than splitting it, which a huge one would keep us at for long."""
+    try:
+        return _peek(body).events is UNSET
+    except _FAULTS:
+        return False
+
+
+def _envelope_pieces(members: Mapping[bytes, bytes], max_events: int) -> _Pieces:
     for key in members.keys() - {b'"events"', b'"sent_at"', b'"consent"'}:
         name = key[1:-1].decode(errors="replace")
         raise Unreadable(
@@ -209,7 +224,7 @@ def _envelope_pieces(members: Mapping[bytes, bytes]) -> _Pieces:
         raise Unreadable(
             "`consent` must be true or false.", errors=[FieldError("Make this true or false.", "/consent")]
         )
-    return _Pieces(split_elements(members[b'"events"']), sent_at, _CONSENT[said])
+    return _Pieces(split_elements(members[b'"events"'], max_events), sent_at, _CONSENT[said])
 
 
 def _looks_like_lines(body: bytes) -> bool:

@@ -44,8 +44,9 @@ class Drain:
 
     async def _try(self) -> bool:
         """Whether there was a commit."""
+        count = 0
         try:
-            await self._drain_some()
+            count = await self._drain_some()
         except SinkUnavailable as error:
             self._sink.note_away(error)
             if error.reason == "timeout":
@@ -61,15 +62,17 @@ class Drain:
             self._sink.note_back()
             return True
         finally:
-            self._sink.note_drained()
+            self._sink.note_drained(count)
 
-    async def _drain_some(self) -> None:
+    async def _drain_some(self) -> int:
+        """Returns the number of events."""
         async with self._spool.turn:
             waiting = await self._spool.read(self._limit)
             outcomes = await self._store(waiting)
             if waiting:
                 await self._spool.remove(waiting)
         self._metrics.spool_replayed.inc(len(outcomes))
+        return len(outcomes)
 
     async def _store(self, waiting: list[SpooledBatch]) -> list[Outcome]:
         """With nothing waiting this only asks whether storage is back."""

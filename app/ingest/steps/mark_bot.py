@@ -26,12 +26,10 @@ _is_bot = re.compile(
 
 @functools.lru_cache(maxsize=CACHE_MAX_ENTRIES)
 def is_bot(user_agent: bytes) -> bool:
-    """By the header User-Agent: crawlers, monitors, previews, headless and automated browsers."""
+    """By the header User-Agent, itself not kept: crawlers, monitors, previews, headless and automated browsers."""
     return _is_bot(user_agent[:USER_AGENT_MAX_BYTES].decode("latin-1")) is not None
 
 
-def mark_bot(events: Iterable[Event], user_agent: bytes) -> None:
-    """The user agent itself is not kept."""
-    if is_bot(user_agent):
-        for event in events:
-            event.is_bot = True
+def mark_bot(events: Iterable[Event]) -> None:
+    for event in events:
+        event.is_bot = True

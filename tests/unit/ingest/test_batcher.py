@@ -288,21 +288,33 @@ async def test_no_room_on_disk_is_507(open_batcher: OpenBatcher, sink: MemorySin
 # -- fairness --------------------------------------------------------------------------------------------------
 
 
-async def test_storefronts_take_turns_whatever_one_of_them_has_waiting(
+async def test_who_sends_little_does_not_wait_for_the_commits_of_others(
     open_batcher: OpenBatcher, sink: MemorySink
 ) -> None:
-    async with open_batcher(max_events=1_000, flush_max_events=10) as batcher:
+    async with open_batcher(max_events=1_000, writers=1) as batcher:
         sink.gate.clear()
-        await begin(batcher, of_size(1))
+        await begin(batcher, of_size(40, shop=1))
         await sink.called.wait()
-        flood = await begin(batcher, *(of_size(8, shop=1) for _ in range(20)))
-        others = await begin(batcher, of_size(1, shop=2), of_size(1, shop=2), of_size(2, shop=3))
+        await begin(batcher, *(of_size(40, shop=1) for _ in range(5)))
+        sink.called.clear()
+        await begin(batcher, of_size(2, shop=2))
+        async with asyncio.timeout(1):
+            await sink.called.wait()
+        assert sink.batches == [40, 2]
+
+
+async def test_storefronts_that_send_much_take_turns(open_batcher: OpenBatcher, sink: MemorySink) -> None:
+    async with open_batcher(max_events=2_000, flush_max_events=220) as batcher:
+        sink.gate.clear()
+        await begin(batcher, of_size(1, shop=1))
+        await sink.called.wait()
+        flood = await begin(batcher, *(of_size(110, shop=1) for _ in range(6)))
+        others = await begin(batcher, *(of_size(110, shop=2) for _ in range(2)))
         sink.gate.set()
         await asyncio.gather(*others)
 
         assert sum(task.done() for task in flood) <= 2
         await asyncio.gather(*flood)
-    assert sink.batches[:3] == [1, 8, 4] or sink.batches[:2] == [1, 10]
 
 
 async def test_what_a_storefront_sends_stays_in_its_order(open_batcher: OpenBatcher, sink: MemorySink) -> None:

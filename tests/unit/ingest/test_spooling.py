@@ -64,7 +64,7 @@ async def away(tmp_path: Path) -> AsyncIterator[Away]:
     spool = Spool(tmp_path / "spool.sqlite", 2**20, clock=FixedClock(), metrics=metrics)
     await spool.open()
     storage = MemorySink()
-    yield Away(storage, spool, SpoolingSink(storage, spool, writers=1, after_seconds=0.05, metrics=metrics), metrics)
+    yield Away(storage, spool, SpoolingSink(storage, spool, after_seconds=0.05, metrics=metrics), metrics)
     await spool.close()
 
 
@@ -116,7 +116,7 @@ async def test_a_spool_from_an_earlier_life_is_drained(away: Away) -> None:
     away.storage.failure = GONE
     await away.store("a")
     away.storage.failure = None
-    away.sink = SpoolingSink(away.storage, away.spool, writers=1, after_seconds=0.05, metrics=away.metrics)
+    away.sink = SpoolingSink(away.storage, away.spool, after_seconds=0.05, metrics=away.metrics)
     async with away.draining():
         await away.drained()
     assert away.stored() == ["a"]
@@ -178,7 +178,7 @@ async def test_with_the_spool_full_storage_is_found_again_without_new_events(awa
     await spool.open()
     away.spool, away.sink = (
         spool,
-        SpoolingSink(away.storage, spool, writers=1, after_seconds=0.05, metrics=away.metrics),
+        SpoolingSink(away.storage, spool, after_seconds=0.05, metrics=away.metrics),
     )
     with pytest.raises(SpoolFull):
         await away.store(*(f"{n}" * 80 for n in range(20_000)))
