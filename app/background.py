@@ -1,5 +1,6 @@
 """Threads for work that may wait: they step back behind the event loop, which has clients waiting."""
 
+import logging
 import os
 import sys
 import threading
@@ -12,6 +13,15 @@ NICENESS = 10
 def background_threads(count: int) -> ThreadPoolExecutor:
     """At most so many threads, of low priority where the system knows such a thing per thread."""
     return ThreadPoolExecutor(count, thread_name_prefix="background", initializer=_step_back)
+
+
+def leave_threads_behind() -> None:
+    """End the process although a thread still waits, say in a driver for a server that hangs. Call it last."""
+    others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
+    if any(not thread.daemon for thread in others):
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _step_back() -> None:

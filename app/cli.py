@@ -13,6 +13,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.background import leave_threads_behind
 from app.commands.base import (
     AsJson,
     DataDir,
@@ -78,6 +79,7 @@ def serve(
         if settings.migrate_on_start:
             _migrate_first(settings, url)
         run_server(settings, url, postgres_restarts)
+    leave_threads_behind()
 
 
 def _migrate_first(settings: Settings, url: DatabaseUrl) -> None:

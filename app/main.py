@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -63,6 +64,7 @@ logger = logging.getLogger(__name__)
 VERSION = version("footfall")
 SPARE_THREADS = 6  # beside those of reports: the mirror's follower, its rewriting, small files, look-ups of names
 MIGRATION_RETRY_SECONDS = 2.0
+CLOSE_SECONDS = 3.0
 PARTITION_CHECK_SECONDS = 600
 ERASE_INTERVAL_SECONDS = 1
 RETENTION_CHECK_SECONDS = 60  # it runs once a day
@@ -150,9 +152,9 @@ async def _lifespan(
 ) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
         engine = create_engine(url)
-        stack.push_async_callback(engine.dispose)
+        stack.push_async_callback(_close, engine.dispose)
         reading = create_report_engine(url)
-        stack.push_async_callback(reading.dispose)
+        stack.push_async_callback(_close, reading.dispose)
         if not await _try("partitions", lambda: _within(PARTITION_START_SECONDS, ensure_months(engine, clock.now()))):
             _start_migrating_later(settings, engine, url, clock, stack)
         sink = sink or _open_sink(settings, url, stack)
@@ -163,7 +165,7 @@ async def _lifespan(
         # Reports and the mirror run in the loop's own threads.
         asyncio.get_running_loop().set_default_executor(background_threads(settings.report_concurrency + SPARE_THREADS))
         await asyncio.to_thread(mirror.open)
-        stack.push_async_callback(asyncio.to_thread, mirror.close)
+        stack.push_async_callback(_close, partial(asyncio.to_thread, mirror.close))
         metrics.watch_mirror(mirror.lag_seconds, lambda: mirror.progress.event_count if mirror.progress else 0)
         ledger = LedgerWatch(engine, reading, metrics, clock)
         jobs = _start_jobs(settings, engine, mirror, ledger, clock, metrics, stack)
@@ -362,6 +364,15 @@ async def _compile() -> None:
     await asyncio.to_thread(compile_matchers)
     gc.collect()
     gc.freeze()
+
+
+async def _close(close: Callable[[], Awaitable[None]]) -> None:
+    """A server that hangs must not hold up the stop. What waits for it in a thread is left behind with its thread."""
+    try:
+        await _within(CLOSE_SECONDS, close())
+    except TimeoutError:
+        logger.warning("left open at the stop", extra={"action": "left_open"})
+        asyncio.get_running_loop().set_default_executor(background_threads(1))  # the end of a loop waits for its own
 
 
 async def _within(seconds: float, work: Awaitable[None]) -> None:

@@ -34,8 +34,8 @@ COLUMNS = (
     "is_bot",
 )
 
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no extension
-_TRAILER = b"\xff\xff"
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no extension
+TRAILER = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
 _TRUE = b"\0\0\0\x01\x01"
 # The number of fields, then the columns up to `trust`.
@@ -55,10 +55,10 @@ Properties = tuple[int | None, bytes]  # shape_id and an array of values, or Non
 
 
 def copy_rows(rows: Iterable[tuple[int, Event, Ids, Properties]]) -> bytes:
-    """A whole COPY of events. The number of each is its position: its place in the commit."""
-    parts = [_HEADER]
+    """Events for a COPY, to stand between HEADER and TRAILER. The number of each is its position in the commit."""
+    parts: list[bytes] = []
     add = parts.append
-    texts: dict[str | None, bytes] = {None: _NULL}  # names and addresses repeat within a commit
+    texts: dict[str | None, bytes] = {None: _NULL}  # names and addresses repeat
     for position, event, (visitor_id, customer_id, account_id), (shape_id, properties) in rows:
         received_at = microseconds(event.received_at)
         client_time = UNDATED if event.client_time is None else microseconds(event.client_time)
@@ -84,7 +84,6 @@ def copy_rows(rows: Iterable[tuple[int, Event, Ids, Properties]]) -> bytes:
         add(properties)
         add(_NULL if shape_id is None else _pack_integer(4, shape_id))
         add(_TRUE if event.is_bot else _NULL)
-    add(_TRAILER)
     return b"".join(parts)
 
 

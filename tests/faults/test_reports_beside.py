@@ -41,7 +41,7 @@ FUNNEL = {
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_50_heavy_reports_while_ingesting(system: System) -> None:
     async with system.connection() as connection:
         await connection.execute(MAKE_VISITORS)

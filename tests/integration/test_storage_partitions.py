@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.event import Event
-from app.domain.outcome import Outcome, UnstorableError
+from app.domain.outcome import Outcome
 from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool
 from app.storage.events import PostgresSink
 from app.storage.partitions import _create_once, ensure_months, month_start, months_ahead
@@ -197,7 +197,6 @@ def test_months_run_on_into_other_years(month: int, start: str) -> None:
     assert month_start(2026, month) == datetime.fromisoformat(start).replace(tzinfo=UTC)
 
 
-@pytest.mark.xfail(raises=UnstorableError, reason="the sink does not repeat what was routed to the wrong partition")
 async def test_an_event_on_its_way_to_the_default_partition_finds_the_month_that_is_made_meanwhile(
     engine: AsyncEngine, database: DatabaseUrl
 ) -> None:

@@ -34,7 +34,7 @@ EVENT_SCHEMA = pa.schema(
 INSERT_EVENTS = """
     INSERT INTO event
     SELECT storefront_id, stored, visitor_id, customer_id, NULL, name_id, occurred_at_us, seq, 1, NULL, NULL,
-           properties, shape_id
+           properties, shape_id, NULL
     FROM incoming
 """
 
