@@ -5,9 +5,10 @@ from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.commands.base import AsJson, DataDir, UsageError, console, errors, print_json, with_database, with_database_url
@@ -21,7 +22,7 @@ from app.storage.quarantine import QuarantineGroup, Selection, count_waiting, qu
 from app.storage.storefronts import find_storefront
 
 GROUPS_SHOWN = REFUSALS_SHOWN = 100
-EXAMPLE_SHOWN = 120  # characters
+EXAMPLE_SHOWN = 80  # characters
 STORE_TIMEOUT_SECONDS = 60  # nobody waits for a reply, so a slow disk may take its time
 
 quarantine_app = typer.Typer(help="Events that were refused, kept whole.", no_args_is_help=True)
@@ -61,12 +62,17 @@ def quarantine_list(
     if as_json:
         print_json([_as_json(group) for group in found])
         return
-    table = Table("reason", "pointer", "format", "events", "replayed", "last received", "newest one")
+    table = Table(  # to be read in 80 columns; --json has more
+        Column("reason and place", overflow="fold"),
+        Column("events", no_wrap=True, justify="right"),
+        Column("replayed", no_wrap=True, justify="right"),
+        Column("last received", no_wrap=True),
+        Column("newest one", overflow="fold", ratio=1),
+        box=SIMPLE_HEAD,
+    )
     for group in found:
         table.add_row(
-            group.reason,
-            shown(group.pointer),
-            group.format,
+            f"{group.reason}\n{shown(group.pointer)}",
             str(group.event_count),
             str(group.replayed_count),
             f"{group.last_received_at:%Y-%m-%d %H:%M}",

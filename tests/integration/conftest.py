@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from app.commands.base import console
 from app.storage.database import DatabaseUrl
 from tests.integration.commands import Done, Footfall
 
@@ -14,7 +15,7 @@ from tests.integration.commands import Done, Footfall
 def footfall(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Footfall:
     """Runs a command in this process; its data directory and port are the test's own."""
     monkeypatch.setenv("FOOTFALL_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 200)
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["footfall", *arguments])

@@ -245,7 +245,8 @@ def test_stop_does_not_wait_for_the_backends_of_a_killed_server(data_dir: Path) 
         try:
             with PostgresWatch(server):
                 killed = kill_server(data_dir)
-                wait_until(lambda: server_pid(data_dir) != killed)  # the watch is at it
+                pid_file = data_dir / "postgres" / "postmaster.pid"
+                wait_until(lambda: not pid_file.exists() or server_pid(data_dir) != killed)  # the watch is at it
                 began = time.monotonic()
             server.stop()
             assert time.monotonic() - began < 5
