@@ -31,6 +31,7 @@ from app.ingest.sink import EventSink
 from app.ingest.spool.drain import Drain
 from app.ingest.spool.queue import Spool
 from app.ingest.spool.sink import SpoolingSink
+from app.jobs import Jobs, attempt, until_done, within
 from app.metrics import Metrics
 from app.mirror.follow import Mirror
 from app.observe import ObserveRequests
@@ -155,8 +156,6 @@ async def _lifespan(
         stack.push_async_callback(_close, engine.dispose)
         reading = create_report_engine(url)
         stack.push_async_callback(_close, reading.dispose)
-        if not await _try("partitions", lambda: _within(PARTITION_START_SECONDS, ensure_months(engine, clock.now()))):
-            _start_migrating_later(settings, engine, url, clock, stack)
         sink = sink or _open_sink(settings, url, stack)
         spool = await _open_spool(settings, clock, metrics, stack)
         spooling = spool and SpoolingSink(sink, spool, after_seconds=settings.spool_after_seconds, metrics=metrics)
@@ -167,15 +166,30 @@ async def _lifespan(
         await asyncio.to_thread(mirror.open)
         stack.push_async_callback(_close, partial(asyncio.to_thread, mirror.close))
         metrics.watch_mirror(mirror.lag_seconds, lambda: mirror.progress.event_count if mirror.progress else 0)
-        ledger = LedgerWatch(engine, reading, metrics, clock)
-        jobs = _start_jobs(settings, engine, mirror, ledger, clock, metrics, stack)
+        jobs = Jobs()
+        months = partial(within, PARTITION_START_SECONDS)
+        if not await attempt("partitions", lambda: months(ensure_months(engine, clock.now()))):
+            catch_up = partial(_catch_up_start, settings, engine, url, clock)
+            jobs.run_once("migrate later", until_done("migrations", catch_up, MIGRATION_RETRY_SECONDS))
+        _look_after_mirror(jobs, mirror, settings.mirror_interval_seconds)
+        _watch_over_tables(jobs, engine, url, LedgerWatch(engine, reading, metrics, clock), clock, metrics)
         forget = sink.forget_identities if isinstance(sink, RenewableSink) else lambda: None
         eraser = Eraser(
             engine, url, spool or NoSpool(), forget, commit_seconds=settings.flush_timeout_seconds, metrics=metrics
         )
-        jobs += _start_removals(engine, url, mirror, eraser, clock, metrics, stack)
+        jobs.repeat("erasures watched", eraser.watch, WATCH_SECONDS)
+        jobs.repeat("erasures", eraser.work, ERASE_INTERVAL_SECONDS)
         if spooling:
-            jobs.append(_start_drain(settings, spooling, metrics, stack))
+            drain = Drain(
+                spooling,
+                max_events=settings.flush_max_events,
+                timeout_seconds=settings.flush_timeout_seconds,
+                metrics=metrics,
+            )
+            jobs.run("drain", drain.run())
+        jobs.run_once("compile", _compile())
+        stack.callback(gc.unfreeze)
+        stack.push_async_callback(jobs.stop)
         # The batcher drains before everything else goes: registered last, called first.
         stack.push_async_callback(batcher.drain, settings.flush_timeout_seconds)
 
@@ -197,11 +211,7 @@ async def _lifespan(
             mirror_check(mirror, settings.mirror_lag_max_seconds),
             *([state_check("spool", spool.state)] if spool else []),
             flag_check("ingestion", lambda: batcher.healthy, "a writer has died: restart the service"),
-            flag_check(
-                "background",
-                lambda: not any(job.done() for job in jobs),
-                "a job has died: restart the service",
-            ),
+            flag_check("background", lambda: jobs.healthy, "a job has died: restart the service"),
         ]
         app.include_router(ops_router(checks, metrics, VERSION))
         app.include_router(persons_router(url, keys))
@@ -212,29 +222,13 @@ async def _lifespan(
         logger.info("service stopping", extra={"action": "stopping"})
 
 
-def _start_migrating_later(
-    settings: Settings, engine: AsyncEngine, url: DatabaseUrl, clock: Clock, stack: contextlib.AsyncExitStack
-) -> None:
-    """Postgres is away: as soon as it is back, do what is otherwise done at the start."""
-
-    async def catch_up() -> None:
-        async with asyncio.timeout(PARTITION_START_SECONDS):
-            await current_revision(engine)  # raises while it is away
-        if settings.migrate_on_start:
-            await asyncio.to_thread(migrate, url)
-        await ensure_months(engine, clock.now())
-
-    async def until_done() -> None:
-        while not await _try("migrations", catch_up, was_well=False):  # noqa: ASYNC110  # nobody tells when it is back
-            await asyncio.sleep(MIGRATION_RETRY_SECONDS)
-
-    job = asyncio.create_task(until_done(), name="migrate later")
-
-    async def stop() -> None:
-        job.cancel()
-        await asyncio.gather(job, return_exceptions=True)
-
-    stack.push_async_callback(stop)
+async def _catch_up_start(settings: Settings, engine: AsyncEngine, url: DatabaseUrl, clock: Clock) -> None:
+    """What is otherwise done at the start, when Postgres was away then. Raises while it still is."""
+    async with asyncio.timeout(PARTITION_START_SECONDS):
+        await current_revision(engine)
+    if settings.migrate_on_start:
+        await asyncio.to_thread(migrate, url)
+    await ensure_months(engine, clock.now())
 
 
 def _open_sink(settings: Settings, url: DatabaseUrl, stack: contextlib.AsyncExitStack) -> RenewableSink:
@@ -258,22 +252,6 @@ async def _open_spool(
     return spool
 
 
-def _start_drain(
-    settings: Settings, sink: SpoolingSink, metrics: Metrics, stack: contextlib.AsyncExitStack
-) -> asyncio.Task[None]:
-    drain = Drain(
-        sink, max_events=settings.flush_max_events, timeout_seconds=settings.flush_timeout_seconds, metrics=metrics
-    )
-    job = asyncio.create_task(drain.run(), name="drain")
-
-    async def stop() -> None:
-        job.cancel()
-        await asyncio.gather(job, return_exceptions=True)
-
-    stack.push_async_callback(stop)
-    return job
-
-
 def _open_batcher(settings: Settings, metrics: Metrics, sink: EventSink) -> Batcher:
     limits = BatcherLimits(
         settings.buffer_max_events,
@@ -284,53 +262,15 @@ def _open_batcher(settings: Settings, metrics: Metrics, sink: EventSink) -> Batc
     return Batcher(sink, limits, writers=settings.flush_writers, metrics=metrics)
 
 
-def _start_jobs(
-    settings: Settings,
-    engine: AsyncEngine,
-    mirror: Mirror,
-    ledger: LedgerWatch,
-    clock: Clock,
-    metrics: Metrics,
-    stack: contextlib.AsyncExitStack,
-) -> list[asyncio.Task[None]]:
-    """Background work. A job that fails is logged and tried again; one that ends makes /readyz fail."""
+def _watch_over_tables(
+    jobs: Jobs, engine: AsyncEngine, url: DatabaseUrl, ledger: LedgerWatch, clock: Clock, metrics: Metrics
+) -> None:
+    """Partitions ahead, the ledger's sums, and what is older than its storefront keeps it."""
+    retained_on: date | None = None
 
     async def partitions() -> None:
         await ensure_months(engine, clock.now())
         metrics.partitions_ahead_months.set(await months_ahead(engine, clock.now()))
-
-    async def follow() -> None:
-        await asyncio.to_thread(mirror.catch_up)
-
-    jobs = [
-        asyncio.create_task(_repeat("partitions", partitions, PARTITION_CHECK_SECONDS)),
-        asyncio.create_task(_repeat("follow", follow, settings.mirror_interval_seconds)),
-        asyncio.create_task(_repeat("ledger", ledger.settle_and_compare, WATCH_INTERVAL_SECONDS)),
-        asyncio.create_task(_repeat("audit", ledger.audit_last_hour, AUDIT_INTERVAL_SECONDS)),
-    ]
-    compiling = asyncio.create_task(_compile())
-
-    async def stop() -> None:
-        for job in (*jobs, compiling):
-            job.cancel()
-        await asyncio.gather(*jobs, compiling, return_exceptions=True)
-        gc.unfreeze()
-
-    stack.push_async_callback(stop)
-    return jobs
-
-
-def _start_removals(
-    engine: AsyncEngine,
-    url: DatabaseUrl,
-    mirror: Mirror,
-    eraser: Eraser,
-    clock: Clock,
-    metrics: Metrics,
-    stack: contextlib.AsyncExitStack,
-) -> list[asyncio.Task[None]]:
-    """Background work on what is to be forgotten: persons, and what is older than its storefront keeps it."""
-    retained_on: date | None = None
 
     async def retain() -> None:
         nonlocal retained_on
@@ -339,23 +279,21 @@ def _start_removals(
             metrics.removed_events.labels("retention").inc(await enforce_retention(engine, url, clock.now()))
             retained_on = today
 
+    jobs.repeat("partitions", partitions, PARTITION_CHECK_SECONDS)
+    jobs.repeat("ledger", ledger.settle_and_compare, WATCH_INTERVAL_SECONDS)
+    jobs.repeat("audit", ledger.audit_last_hour, AUDIT_INTERVAL_SECONDS)
+    jobs.repeat("retention", retain, RETENTION_CHECK_SECONDS)
+
+
+def _look_after_mirror(jobs: Jobs, mirror: Mirror, interval_seconds: float) -> None:
+    async def follow() -> None:
+        await asyncio.to_thread(mirror.catch_up)
+
     async def rewrite() -> None:
         await asyncio.to_thread(mirror.rewrite_when_due)
 
-    jobs = [
-        asyncio.create_task(_repeat("erasures watched", eraser.watch, WATCH_SECONDS)),
-        asyncio.create_task(_repeat("erasures", eraser.work, ERASE_INTERVAL_SECONDS)),
-        asyncio.create_task(_repeat("retention", retain, RETENTION_CHECK_SECONDS)),
-        asyncio.create_task(_repeat("rewrite mirror", rewrite, REWRITE_CHECK_SECONDS)),
-    ]
-
-    async def stop() -> None:
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
-
-    stack.push_async_callback(stop)
-    return jobs
+    jobs.repeat("follow", follow, interval_seconds)
+    jobs.repeat("rewrite mirror", rewrite, REWRITE_CHECK_SECONDS)
 
 
 async def _compile() -> None:
@@ -369,32 +307,7 @@ async def _compile() -> None:
 async def _close(close: Callable[[], Awaitable[None]]) -> None:
     """A server that hangs must not hold up the stop. What waits for it in a thread is left behind with its thread."""
     try:
-        await _within(CLOSE_SECONDS, close())
+        await within(CLOSE_SECONDS, close())
     except TimeoutError:
         logger.warning("left open at the stop", extra={"action": "left_open"})
         asyncio.get_running_loop().set_default_executor(background_threads(1))  # the end of a loop waits for its own
-
-
-async def _within(seconds: float, work: Awaitable[None]) -> None:
-    async with asyncio.timeout(seconds):
-        await work
-
-
-async def _repeat(name: str, job: Callable[[], Awaitable[None]], interval_seconds: float) -> None:
-    well = True
-    while True:
-        well = await _try(name, job, was_well=well)
-        await asyncio.sleep(interval_seconds)
-
-
-async def _try(name: str, job: Callable[[], Awaitable[None]], *, was_well: bool = True) -> bool:
-    """Whether it went well. Logs the first failure and the recovery; /readyz and the lag show what lies between."""
-    try:
-        await job()
-    except Exception as error:  # noqa: BLE001  # the next round may succeed
-        if was_well:
-            logger.warning("job failed", extra={"action": "job_failed", "job": name, "error": str(error)})
-        return False
-    if not was_well:
-        logger.info("job works again", extra={"action": "job_recovered", "job": name})
-    return True
