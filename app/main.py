@@ -128,8 +128,8 @@ def create_app(
     app = Application(
         metrics=metrics,
         max_body_size=settings.request_max_bytes,
-        # Their pages would load scripts from elsewhere, on the address where keys are used.
         responses={"default": problems.PROBLEM_RESPONSE},
+        # Their pages would load scripts from elsewhere, on the address where keys are used.
         docs_url=None,
         redoc_url=None,
         title="Footfall",

@@ -199,7 +199,8 @@ async def _in_chunks(rows: Rows) -> AsyncIterator[bytes]:
 def _outcomes(count: int, stored: Collection[int]) -> list[Outcome]:
     if len(stored) == count:
         return [Outcome.STORED] * count
-    return [Outcome.STORED if position in stored else Outcome.DUPLICATE for position in range(count)]
+    kept = set(stored)  # a look into a list would take as long as it is
+    return [Outcome.STORED if position in kept else Outcome.DUPLICATE for position in range(count)]
 
 
 def _first_of_each(events: Sequence[Event]) -> Sequence[int]:

@@ -132,15 +132,19 @@ class _Run:
     async def empty_partitions(self) -> None:
         """Those with nothing left that anybody needs. They stay: to drop one, every insert would have to wait."""
         for table in await self._reaching_back():
-            if not await self._connection.fetchval(BLOCKS, table) or await self._is_needed(table):
+            if not await self._connection.fetchval(BLOCKS, table):
+                continue
+            # First: what comes while we look whether the table is needed must count as come since.
+            horizon = await self._connection.fetchval(HORIZON)
+            if await self._is_needed(table):
                 continue
             try:
-                await self._empty(table)
+                await self._empty(table, horizon)
             except asyncpg.LockNotAvailableError:
                 logger.info("partition is in use", extra={"action": "partition_not_emptied", "partition": table})
 
-    async def _empty(self, table: str) -> None:
-        horizon = await self._connection.fetchval(HORIZON)
+    async def _empty(self, table: str, horizon: str) -> None:
+        """horizon: from before it was found that nobody needs what is in the table."""
         await self._connection.execute("DROP TABLE IF EXISTS gone_minutes")
         await self._connection.execute(COUNT_ALL.format(table=table, horizon=horizon))
         async with self._connection.transaction():

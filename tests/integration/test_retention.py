@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.domain.event import Event, Trust
 from app.domain.ledger import Received
 from app.domain.outcome import RefusedEvent, Rejection, RejectReason
+from app.storage import retention
 from app.storage.database import DatabaseUrl, create_ingest_pool
 from app.storage.events import PostgresSink
 from app.storage.partitions import ensure_months
@@ -190,3 +191,31 @@ async def test_nothing_goes_where_no_retention_is_set(
 
     assert await names(connection) == ["old"]
     assert (await find_storefront(engine, "short")).retention_days is None
+
+
+async def test_what_comes_while_a_partition_is_looked_through_is_kept(
+    engine: AsyncEngine,
+    database: DatabaseUrl,
+    shops: None,
+    sink: PostgresSink,
+    connection: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Events without a time of their own share a partition, of which all may have expired but the one that comes."""
+    await sink.store([event_of(400 * DAY, "too_old", has_time=False)], [])
+    look = retention._Run._is_needed
+    came = False
+
+    async def look_slowly(run: retention._Run, table: str) -> bool:
+        nonlocal came
+        is_needed = await look(run, table)
+        if not is_needed and not came:
+            came = True
+            await sink.store([event_of(timedelta(), "of_today", has_time=False)], [])
+        return is_needed
+
+    monkeypatch.setattr(retention._Run, "_is_needed", look_slowly)
+    await enforce_retention(engine, database, TODAY)
+
+    assert came
+    assert await names(connection) == ["of_today"]

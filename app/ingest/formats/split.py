@@ -7,7 +7,8 @@ ends where there is more of anything than events can have: it is slow, and runs 
 import re
 from itertools import islice
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+# A string that the end cuts off is a token too: the search for its end would begin anew at each of its characters.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 _MEMBER = re.compile(rb'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:(.*)', re.DOTALL)
 _OPEN, _CLOSE, _COMMA = b"[{", b"]}", b","
 

@@ -6,7 +6,7 @@ import logging
 import random
 import traceback
 
-from app.domain.outcome import Outcome, SinkUnavailable, UnstorableError
+from app.domain.outcome import Outcome, SinkUnavailable, SpoolFull, UnstorableError
 from app.ingest.apart import store_apart
 from app.ingest.sink import Batch, store_in_time
 from app.ingest.spool.recovering import SpooledBatch
@@ -67,12 +67,21 @@ class Drain:
     async def _drain_some(self) -> int:
         """Returns the number of events."""
         async with self._spool.turn:
-            waiting = await self._spool.read(self._limit)
+            waiting = await self._waiting()
             outcomes = await self._store(waiting)
             if waiting:
                 await self._spool.remove(waiting)
         self._metrics.spool_replayed.inc(len(outcomes))
         return len(outcomes)
+
+    async def _waiting(self) -> list[SpooledBatch]:
+        """A spool that nothing waits in need not be readable: storage is asked all the same whether it is back."""
+        try:
+            return await self._spool.read(self._limit)
+        except SpoolFull:
+            if not self._spool.empty:
+                raise
+            return []
 
     async def _store(self, waiting: list[SpooledBatch]) -> list[Outcome]:
         """With nothing waiting this only asks whether storage is back."""

@@ -43,6 +43,13 @@ def test_brackets_that_do_not_match_are_an_error(body: bytes) -> None:
         split_elements(body, 100)
 
 
+@pytest.mark.parametrize("unit", [rb"\"", b"\\\\", b'["', b'"\\'])
+def test_a_string_without_an_end_is_looked_through_once(unit: bytes) -> None:
+    """Once per character, this would take minutes in which no request is answered."""
+    with pytest.raises(SplitError):
+        split_elements(b'["' + unit * 100_000 + b"x", 100)
+
+
 def test_what_is_far_too_much_is_not_looked_through() -> None:
     with pytest.raises(SplitError, match="too much"):
         split_elements(b"[" * 1_000_000 + b"]" * 1_000_000, 100)

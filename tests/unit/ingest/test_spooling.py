@@ -187,3 +187,21 @@ async def test_with_the_spool_full_storage_is_found_again_without_new_events(awa
         await away.drained()
     assert await away.store("b") == [STORED]
     await spool.close()
+
+
+async def test_with_a_spool_that_cannot_be_used_storage_is_found_again(away: Away, tmp_path: Path) -> None:
+    (tmp_path / "no_file.sqlite").mkdir()
+    spool = Spool(tmp_path / "no_file.sqlite", 2**20, clock=FixedClock(), metrics=Metrics())
+    await spool.open()
+    away.spool, away.sink = (
+        spool,
+        SpoolingSink(away.storage, spool, after_seconds=0.05, metrics=away.metrics),
+    )
+    away.storage.failure = GONE
+    with pytest.raises(SpoolFull):
+        await away.store("a")
+    async with away.draining():
+        away.storage.failure = None
+        await away.drained()
+    assert await away.store("a") == [STORED]
+    await spool.close()
