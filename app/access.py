@@ -6,7 +6,7 @@ from fastapi import Request
 
 from app.bearer import bearer_token
 from app.domain.storefront import KeyDirectory, KeyKind, Storefront
-from app.errors import Forbidden, Unauthenticated, Unavailable
+from app.errors import Forbidden, Unauthenticated
 
 StorefrontOfKey = Callable[[Request], Awaitable[Storefront]]
 
@@ -20,10 +20,7 @@ def storefront_of_key(keys: KeyDirectory, *kinds: KeyKind, task: str) -> Storefr
             raise Unauthenticated(
                 f"Send a key of kind {kinds[0]} as `Authorization: Bearer KEY`; `footfall keys create` makes one."
             )
-        try:
-            key = await keys.find(secret)
-        except Exception as error:  # whatever the driver raises while Postgres is away
-            raise Unavailable("Keys can't be checked at the moment; try again.", retry_after_seconds=2) from error
+        key = await keys.find(secret)
         if key is None:
             raise Unauthenticated(
                 f"This key is not known; `footfall keys create STOREFRONT --kind {kinds[0]}` makes one."

@@ -33,6 +33,7 @@ from app.domain.storefront import Storefront
 from app.errors import FootfallError
 from app.importers import IMPORTERS
 from app.importers.base import ImportFailed
+from app.outage import outage
 from app.storage.database import DatabaseUrl, migrate
 from app.storage.embedded import EmbeddedPostgres
 from app.storage.embedded_account import EmbeddedPostgresError
@@ -222,7 +223,8 @@ def main() -> None:
     except (EmbeddedPostgresError, ImportFailed) as error:
         _fail(str(error))
     except (SQLAlchemyError, OSError) as error:
-        cause = str(getattr(error, "orig", None) or error)
+        trouble = outage(error)
+        cause = f"Postgres {trouble}." if trouble else str(getattr(error, "orig", None) or error)
         _fail(f"{cause.splitlines()[0] if cause else type(error).__name__}\n`footfall doctor` looks for the reason.")
 
 

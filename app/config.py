@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     buffer_max_events: int = Field(50_000, ge=1)
     buffer_max_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     buffer_max_age_seconds: float = Field(10.0, gt=0)
-    # At most: places in one commit are numbered with 20 bits.
+    # The mirror has 20 bits for an event's place in its commit, and a commit has to end within flush_timeout_seconds.
     flush_max_events: int = Field(2_000, ge=1, le=100_000)
     flush_writers: int = Field(2, ge=1, le=16)
     flush_timeout_seconds: float = Field(10.0, gt=0)
@@ -61,19 +61,34 @@ class Settings(BaseSettings):
     @classmethod
     def _networks(cls, given: object) -> object:
         """From `10.0.0.0/8, 192.168.1.7`."""
-        return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+        if not isinstance(given, str):
+            return given
+        return [_network(part.strip()) for part in given.split(",") if part.strip()]
 
     @model_validator(mode="after")
     def _limits_fit_together(self) -> Self:
         if self.buffer_max_events < self.request_max_events:
-            raise ValueError("buffer_max_events must be at least request_max_events, or a full request never fits")
+            raise ValueError(
+                "FOOTFALL_BUFFER_MAX_EVENTS must be at least FOOTFALL_REQUEST_MAX_EVENTS, or a full request never fits"
+            )
         if self.buffer_max_bytes < self.request_max_bytes:
-            raise ValueError("buffer_max_bytes must be at least request_max_bytes, or a full request never fits")
+            raise ValueError(
+                "FOOTFALL_BUFFER_MAX_BYTES must be at least FOOTFALL_REQUEST_MAX_BYTES, or a full request never fits"
+            )
         if 0 < self.spool_max_bytes < self.request_max_bytes:
-            raise ValueError("spool_max_bytes must be at least request_max_bytes, or 0 for no spool")
+            raise ValueError("FOOTFALL_SPOOL_MAX_BYTES must be at least FOOTFALL_REQUEST_MAX_BYTES, or 0 for no spool")
         if self.spool_max_bytes and self.spool_after_seconds >= self.flush_timeout_seconds:
-            raise ValueError("spool_after_seconds must be less than flush_timeout_seconds, or nothing is ever spooled")
+            raise ValueError(
+                "FOOTFALL_SPOOL_AFTER_SECONDS must be less than FOOTFALL_FLUSH_TIMEOUT_SECONDS, or nothing is spooled"
+            )
         return self
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no network; write 10.0.0.0/8 or 192.168.1.7") from error
 
 
 def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:

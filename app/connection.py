@@ -128,7 +128,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > HEADERS_MAX or len(self.pipeline) >= PIPELINE_MAX:
-            self._cut_reason = CutReason.PIPELINE if self.pipeline else CutReason.HEAD_TOO_LARGE
+            self._cut_reason = CutReason.HEAD_TOO_LARGE if len(self.headers) > HEADERS_MAX else CutReason.PIPELINE
             raise _EndOfParsing
         HttpToolsProtocol.on_headers_complete(self)  # found faster than by super()
         self._awaited = Awaited.BODY

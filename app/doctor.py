@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import Settings
+from app.outage import outage
 from app.storage.database import (
     POSTGRES_VERSION_MIN,
     DatabaseUrl,
@@ -27,6 +28,7 @@ from app.storage.ledger import audit
 from app.storage.partitions import months_ahead
 from app.storage.roles import INGEST_ROLE, REPORT_ROLE
 
+ORPHANS_SECONDS = 5.0  # for a start of Postgres that is held up by a server that hangs
 # Below this a busy shop can fill the disk within days.
 FREE_BYTES_MIN = 2 * 1024**3
 
@@ -54,6 +56,14 @@ ROLES = """
     SELECT rolname FROM pg_roles
     WHERE pg_has_role(oid, 'SET') AND has_table_privilege(oid, 'event', 'SELECT') AND rolname LIKE 'footfall_%'
 """
+# Purpose: makes the rows of a restored dump this cluster's own. One transaction, since the ledger is held against the
+# numbers of the events.
+REPAIR = (
+    "BEGIN; UPDATE event SET xid = pg_current_xact_id(); UPDATE visitor_link SET xid = pg_current_xact_id(); "
+    "UPDATE erasure SET xid = pg_current_xact_id(); UPDATE property_shape SET xid = pg_current_xact_id(); "
+    "UPDATE ledger SET first_xid = pg_current_xact_id(), last_xid = pg_current_xact_id(); "
+    "UPDATE instance SET instance_id = gen_random_uuid(); COMMIT; VACUUM ANALYZE;"
+)
 AUDITED = timedelta(days=1)
 AUDIT_MAX_EVENTS = 1_000_000
 
@@ -64,12 +74,12 @@ class Finding(NamedTuple):
 
 
 async def examine(settings: Settings, console: Console) -> int:
-    """Prints a line per finding; returns 0 when all is well, 1 otherwise."""
-    findings = [finding async for finding in _findings(settings)]
-    for finding in findings:
+    """Prints a line per finding as soon as it is known; returns 0 when all is well, 1 otherwise."""
+    faults = 0
+    async for finding in _findings(settings):
+        faults += not finding.ok
         mark, style = ("✓", "green") if finding.ok else ("✗", "red")
         console.print(f"{mark} {finding.text}", style=style, highlight=False, markup=False, soft_wrap=True)
-    faults = sum(not finding.ok for finding in findings)
     console.print(f"{faults} to mend." if faults else "All is well.", highlight=False)
     return 1 if faults else 0
 
@@ -82,7 +92,7 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
             async for finding in _in_database(engine):
                 yield finding
     except Exception as error:  # noqa: BLE001  # the point of this command is to put whatever happens into words
-        yield Finding(False, f"The database can't be used: {_first_line(error)}")
+        yield Finding(False, _unusable(settings, error))
     yield await _service(settings)
 
 
@@ -94,17 +104,21 @@ def _data_dir(settings: Settings) -> list[Finding]:
     free = shutil.disk_usage(existing).free
     enough = free >= FREE_BYTES_MIN
     advice = "" if enough else ": make room, Postgres stops when the disk is full"
-    return [
+    findings = [
         Finding(True, f"Data directory {path} is writable."),
         Finding(enough, f"{free / 1024**3:.1f} GiB free on its disk{advice}."),
     ]
+    if damaged := sorted(file.name for file in path.glob("spool.damaged-*")):
+        lost = "acknowledged events may be lost. The log says how many; remove them when you know the cause"
+        findings.append(Finding(False, f"The spool was damaged ({', '.join(damaged)}): {lost}."))
+    return findings
 
 
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[AsyncEngine]:
     embedded: EmbeddedPostgres | None = None
     if settings.database_url is None:
-        embedded = EmbeddedPostgres(settings.data_dir)
+        embedded = EmbeddedPostgres(settings.data_dir, orphans_seconds=ORPHANS_SECONDS)
         url = DatabaseUrl.parse(embedded.start())
     else:
         url = DatabaseUrl.parse(settings.database_url.get_secret_value())
@@ -159,12 +173,8 @@ async def _in_database(engine: AsyncEngine) -> AsyncIterator[Finding]:
     if counts.from_the_future:
         yield Finding(
             False,
-            "The event table holds transaction numbers from another cluster (was a dump restored?): reports would "
-            "read them again and again. Stop the service and run: UPDATE event SET xid = pg_current_xact_id(); "
-            "UPDATE visitor_link SET xid = pg_current_xact_id(); "
-            "UPDATE ledger SET first_xid = pg_current_xact_id(), last_xid = pg_current_xact_id(); "
-            "UPDATE erasure SET xid = pg_current_xact_id(); UPDATE property_shape SET xid = pg_current_xact_id(); "
-            "UPDATE instance SET instance_id = gen_random_uuid();",
+            "The event table holds transaction numbers from another cluster (was a dump restored?): reports would read "
+            f"them again and again. Stop the service, remove mirror.duckdb*, and run, in one transaction: {REPAIR}",
         )
 
 
@@ -213,5 +223,12 @@ def _port_is_free(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) != 0
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0]
+def _unusable(settings: Settings, error: Exception) -> str:
+    trouble = outage(error)
+    if trouble is None:
+        said = str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__]
+        return f"The database can't be used: {said[0]}"
+    if settings.database_url is None:
+        return f"Postgres {trouble}: see postgres.log in the data directory; a restart of the service starts it anew."
+    place = DatabaseUrl.parse(settings.database_url.get_secret_value()).place
+    return f"Postgres at {place} {trouble}: start or mend it there, or correct FOOTFALL_DATABASE_URL."

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from app.errors import FootfallError
+
 logger = logging.getLogger(__name__)
 
 Work = Callable[[], Awaitable[None]]
@@ -45,7 +47,9 @@ async def attempt(name: str, work: Work, *, was_well: bool = True) -> bool:
         await work()
     except Exception as error:  # noqa: BLE001  # the next round may succeed
         if was_well:
-            logger.warning("job failed", extra={"action": "job_failed", "job": name, "error": str(error)})
+            # Only our own errors in words: a driver's quote statements and rows.
+            cause = error.detail if isinstance(error, FootfallError) else type(error).__name__
+            logger.warning("job failed", extra={"action": "job_failed", "job": name, "error": cause})
         return False
     if not was_well:
         logger.info("job works again", extra={"action": "job_recovered", "job": name})

@@ -3,6 +3,8 @@
 import json
 import logging
 import sys
+import time
+from collections import Counter
 from datetime import UTC, datetime
 
 # What the standard library puts on every record, and uvicorn's second copy of its message in colour.
@@ -44,6 +46,24 @@ def configure_logging(level: str) -> None:
         logger.handlers.clear()
         logger.propagate = True
     logging.getLogger("uvicorn.access").disabled = True  # it logs addresses and query strings
+
+
+class Seldom:
+    """For a line that may come again and again: one per kind in so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._due_at: dict[str, float] = {}
+        self._counts: Counter[str] = Counter()
+
+    def due(self, kind: str) -> int:
+        """How often it has happened since the last line, this time included; 0 when no line is due yet."""
+        self._counts[kind] += 1
+        now = time.monotonic()
+        if now < self._due_at.get(kind, now):
+            return 0
+        self._due_at[kind] = now + self._seconds
+        return self._counts.pop(kind)
 
 
 def _rfc3339(seconds: float) -> str:

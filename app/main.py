@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from datetime import date
 from functools import partial
@@ -21,6 +23,7 @@ from app.clock import Clock, SystemClock
 from app.config import KEYS_FILE, Settings
 from app.domain.outcome import FAILURE_REASONS, Outcome, RejectReason
 from app.domain.stages import DEFAULT_STAGES
+from app.errors import FootfallError
 from app.ingest.batcher import Batcher, BatcherLimits
 from app.ingest.formats import FORMATS
 from app.ingest.gate import Gate
@@ -52,10 +55,11 @@ from app.storage.database import (
     create_ingest_pool,
     create_report_engine,
     current_revision,
+    is_behind,
     migrate,
 )
 from app.storage.events import PostgresSink
-from app.storage.keys import CachedKeys
+from app.storage.key_cache import CachedKeys
 from app.storage.partitions import ensure_months, months_ahead
 from app.storage.renewable import RenewableSink
 from app.storage.retention import enforce_retention
@@ -68,6 +72,7 @@ MIGRATION_RETRY_SECONDS = 2.0
 CLOSE_SECONDS = 3.0
 PARTITION_CHECK_SECONDS = 600
 ERASE_INTERVAL_SECONDS = 1
+SWITCH_SECONDS = 0.001  # for the event loop to take over from a thread; Python's own 5 ms add up over a request
 RETENTION_CHECK_SECONDS = 60  # it runs once a day
 REWRITE_CHECK_SECONDS = 5
 PARTITION_START_SECONDS = 15  # a start does not wait longer for partitions: events do without
@@ -167,8 +172,7 @@ async def _lifespan(
         stack.push_async_callback(_close, partial(asyncio.to_thread, mirror.close))
         metrics.watch_mirror(mirror.lag_seconds, lambda: mirror.progress.event_count if mirror.progress else 0)
         jobs = Jobs()
-        months = partial(within, PARTITION_START_SECONDS)
-        if not await attempt("partitions", lambda: months(ensure_months(engine, clock.now()))):
+        if not await attempt("start", lambda: within(PARTITION_START_SECONDS, _ready_tables(settings, engine, clock))):
             catch_up = partial(_catch_up_start, settings, engine, url, clock)
             jobs.run_once("migrate later", until_done("migrations", catch_up, MIGRATION_RETRY_SECONDS))
         _look_after_mirror(jobs, mirror, settings.mirror_interval_seconds)
@@ -178,6 +182,7 @@ async def _lifespan(
             engine, url, spool or NoSpool(), forget, commit_seconds=settings.flush_timeout_seconds, metrics=metrics
         )
         jobs.repeat("erasures watched", eraser.watch, WATCH_SECONDS)
+        jobs.repeat("erasures from the spool", eraser.clear_spool, ERASE_INTERVAL_SECONDS)
         jobs.repeat("erasures", eraser.work, ERASE_INTERVAL_SECONDS)
         if spooling:
             drain = Drain(
@@ -190,13 +195,16 @@ async def _lifespan(
         jobs.run_once("compile", _compile())
         stack.callback(gc.unfreeze)
         stack.push_async_callback(jobs.stop)
+        sys.setswitchinterval(SWITCH_SECONDS)
+        large = ThreadPoolExecutor(1, thread_name_prefix="large-bodies")
+        stack.callback(large.shutdown, wait=False, cancel_futures=True)
         # The batcher drains before everything else goes: registered last, called first.
         stack.push_async_callback(batcher.drain, settings.flush_timeout_seconds)
 
         keys = CachedKeys(engine, settings.data_dir / KEYS_FILE if spool else None)
         await keys.load_copy()
         gate, limits = Gate(settings, batcher, metrics), RateLimits(settings, metrics)
-        app.ingest = ingest_endpoints(IngestParts(settings, clock, keys, batcher, metrics, gate, limits))
+        app.ingest = ingest_endpoints(IngestParts(settings, clock, keys, batcher, metrics, gate, limits, large))
         runner = ReportRunner(
             mirror,
             concurrency=settings.report_concurrency,
@@ -222,6 +230,13 @@ async def _lifespan(
         logger.info("service stopping", extra={"action": "stopping"})
 
 
+async def _ready_tables(settings: Settings, engine: AsyncEngine, clock: Clock) -> None:
+    """Raises when Postgres is away, or was when it should have been migrated."""
+    if settings.migrate_on_start and is_behind(await current_revision(engine)):
+        raise FootfallError("The schema is behind; it is migrated now.")
+    await ensure_months(engine, clock.now())
+
+
 async def _catch_up_start(settings: Settings, engine: AsyncEngine, url: DatabaseUrl, clock: Clock) -> None:
     """What is otherwise done at the start, when Postgres was away then. Raises while it still is."""
     async with asyncio.timeout(PARTITION_START_SECONDS):
@@ -232,7 +247,8 @@ async def _catch_up_start(settings: Settings, engine: AsyncEngine, url: Database
 
 
 def _open_sink(settings: Settings, url: DatabaseUrl, stack: contextlib.AsyncExitStack) -> RenewableSink:
-    connections, timeout_seconds = settings.flush_writers + 1, settings.flush_timeout_seconds  # one for small commits
+    # Beside the writers: one for small commits, one for what drains the spool.
+    connections, timeout_seconds = settings.flush_writers + 2, settings.flush_timeout_seconds
     sink = RenewableSink(
         lambda: create_ingest_pool(url, connections=connections, timeout_seconds=timeout_seconds), PostgresSink
     )

@@ -6,13 +6,16 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asyncpg import InterfaceError, PostgresError
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import FieldError, FootfallError, Invalid, MethodNotAllowed, NotFound, Unreadable
+from app.errors import FieldError, FootfallError, Invalid, MethodNotAllowed, NotFound, Unavailable, Unreadable
+from app.outage import outage
 
 MEDIA_TYPE = "application/problem+json"
 PROBLEM_SCHEMA = {
@@ -40,6 +43,7 @@ PROBLEM_RESPONSE: dict[str, Any] = {
     "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
 }
 TEXT_SHOWN_MAX = 500  # characters of any one text: replies may quote the sender, not repeat a megabyte
+OUTAGE_RETRY_SECONDS = 5
 ERRORS_SHOWN_MAX = 100  # faults listed in one reply: enough to see the pattern
 
 logger = logging.getLogger(__name__)
@@ -68,6 +72,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(FootfallError, _on_footfall_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
+    for of_the_database in (SQLAlchemyError, PostgresError, InterfaceError, OSError):
+        app.add_exception_handler(of_the_database, _on_database_error)
     app.add_exception_handler(Exception, _on_unexpected)
 
 
@@ -91,6 +97,17 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What the framework itself refuses; its detail is often no more than the status in words."""
     assert isinstance(error, HTTPException)
     return problem_response(_from_framework(request, error), request_id(request))
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    """Postgres being away is nobody's mistake: no trace, and the request may be repeated."""
+    trouble = outage(error)
+    if trouble is None:
+        return unexpected_response(error, request_id(request))
+    facts = {"action": "database_away", "request_id": request_id(request), "error": type(error).__name__}
+    logger.warning("database can't be used", extra=facts)
+    detail = f"The database {trouble}; try again."
+    return problem_response(Unavailable(detail, retry_after_seconds=OUTAGE_RETRY_SECONDS), request_id(request))
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

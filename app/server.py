@@ -10,8 +10,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast
 
@@ -33,6 +34,7 @@ TICK_SECONDS = 0.1  # uvicorn's own
 ANSWER_SHARE = 0.7  # of the time to stop, for answering what is under way; the rest is for closing the application
 # Connections that are refused but still open, Postgres, the mirror, logs.
 OTHER_FILES = 2_000
+PRIVATE_FILES = ("mirror.duckdb*", "spool.*", "keys.json*", "demo.json", "serve.log")
 STARTUP_FAILURE = 3  # exit code, as uvicorn's
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,8 @@ def run_server(settings: Settings, url: DatabaseUrl, postgres_restarts: Callable
     postgres_restarts: how often a dead embedded Postgres was started again.
     """
     configure_logging(settings.log_level)
+    os.umask(0o077)  # mirror, spool and copies hold what people did
+    make_private(settings.data_dir)
     # Compiled matchers are cached beside the data, as the code's own folder may be read-only.
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data_dir / "numba"))
     from app.main import create_app  # after the cache's place is set: numba reads it when it is imported
@@ -93,6 +97,14 @@ def run_server(settings: Settings, url: DatabaseUrl, postgres_restarts: Callable
     server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def make_private(data_dir: Path) -> None:
+    """Files that hold events or keys, made before they were private from the start."""
+    for pattern in PRIVATE_FILES:
+        for path in data_dir.glob(pattern):
+            with suppress(OSError):  # it has gone, or belongs to somebody else
+                path.chmod(path.stat().st_mode & 0o700)
 
 
 class Server(uvicorn.Server):

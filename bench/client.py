@@ -42,15 +42,19 @@ async def post_load(
     connections: int,
     seconds: float | None = None,
     count: int | None = None,
+    rate: float | None = None,
 ) -> LoadResult:
-    """Posts requests as fast as the answers come, until one of the limits is reached.
+    """Posts requests as fast as the answers come, or `rate` a second, until one of the limits is reached.
+
+    With a rate, a request's time counts from when it was due, also if no connection was free then: a service that
+    stalls must not be asked less for that.
 
     bodies: whole requests, see request_bytes; sent in order, and again from the start when they run out.
     count: requests to send, seconds: time to go on sending; with neither, each body is sent once.
     """
     if count is None and seconds is None:
         count = len(bodies)
-    load = _Load(islice(cycle(bodies), count), seconds)
+    load = _Load(islice(cycle(bodies), count), seconds, rate)
     loop = asyncio.get_running_loop()
     for _ in range(connections):
         _, connection = await loop.create_connection(lambda: _Connection(load), host, port)
@@ -62,9 +66,11 @@ async def post_load(
 class _Load:
     """What the connections share: the requests still to send, and the figures."""
 
-    def __init__(self, requests: Iterator[bytes], seconds: float | None) -> None:
+    def __init__(self, requests: Iterator[bytes], seconds: float | None, rate: float | None) -> None:
         self.requests = requests
         self.seconds = seconds
+        self.interval_seconds = 1 / rate if rate else 0.0
+        self.next_due = 0.0
         self.connections: list[_Connection] = []
         self.latencies = array("d")
         self.statuses: Counter[int] = Counter()
@@ -72,12 +78,19 @@ class _Load:
         self.started = self.ended = self.deadline = 0.0
 
     async def run(self) -> None:
-        self.started = time.perf_counter()
+        self.started = self.next_due = time.perf_counter()
         self.deadline = self.started + (self.seconds if self.seconds is not None else float("inf"))
         for connection in self.connections:
             connection.send_next()
         await asyncio.gather(*(connection.closed for connection in self.connections))
         self.ended = time.perf_counter()
+
+    def due(self, now: float) -> float:
+        """When the next request is to be sent."""
+        if not self.interval_seconds:
+            return now
+        due, self.next_due = self.next_due, self.next_due + self.interval_seconds
+        return due
 
     def result(self) -> LoadResult:
         seconds = self.ended - self.started
@@ -116,8 +129,16 @@ class _Connection(asyncio.Protocol):
         if request is None:
             self.transport.close()
             return
-        self.sent_at, self.waiting = now, True
-        self.transport.write(request)
+        due = self.load.due(now)
+        if due > now:
+            asyncio.get_running_loop().call_later(due - now, self._send, request, due)
+        else:
+            self._send(request, due)
+
+    def _send(self, request: bytes, due: float) -> None:
+        self.sent_at, self.waiting = due, True
+        if not self.transport.is_closing():
+            self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self.answer += data

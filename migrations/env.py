@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.errors import FootfallError
+from app.storage.database import CONNECT_TIMEOUT_SECONDS
 from app.storage.roles import grant_roles
 from app.storage.tables import metadata
 from migrations.locks import LOCK_WAIT_MAX, STATEMENT_TIMEOUT
@@ -22,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 # One number for all processes of this product: whoever holds it migrates, the rest wait and find nothing to do.
 ADVISORY_LOCK = 0x466F6F7466616C6C  # "Footfall"
-CONNECT_TIMEOUT_SECONDS = 10.0
 COMMAND_TIMEOUT_SECONDS = 90.0  # beyond STATEMENT_TIMEOUT: only a server that hangs takes so long to answer
 PATIENCE_SECONDS = 60.0  # for locks, and for another process that migrates
 PAUSE_SECONDS = 1.0  # between two tries: the inserts that waited go first

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import ENV_PREFIX, Settings, unknown_variables
 from app.errors import FootfallError
+from app.outage import outage
 from app.storage.database import DatabaseUrl, create_engine, migrate
 from app.storage.embedded import EmbeddedPostgres
 
@@ -27,6 +28,9 @@ DataDir = Annotated[
     typer.Option(help="Where the embedded Postgres, the mirror and logs live.", show_default=".footfall"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+# What holds up a start of Postgres is a server that hangs, or one that was killed: somebody waits for the answer.
+ORPHANS_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -42,10 +46,13 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        faults = "; ".join(
-            f"{ENV_PREFIX}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
-        )
-        raise UsageError(faults) from error
+        raise UsageError("; ".join(_fault(fault["loc"], fault["msg"]) for fault in error.errors())) from error
+
+
+def _fault(place: tuple[str | int, ...], message: str) -> str:
+    """A contradiction between settings names them itself."""
+    said = message.removeprefix("Value error, ")  # pydantic's mark for what our own checks raise
+    return f"{ENV_PREFIX}{'_'.join(map(str, place)).upper()}: {said}" if place else said
 
 
 @contextmanager
@@ -56,9 +63,10 @@ def database(settings: Settings) -> Iterator[DatabaseUrl]:
         try:
             yield url
         except (OSError, asyncpg.PostgresError) as error:
-            raise UsageError(f"Postgres at {url.place} (FOOTFALL_DATABASE_URL) can't be used: {error}") from error
+            trouble = outage(error) or f"can't be used: {error}"
+            raise UsageError(f"Postgres at {url.place} (FOOTFALL_DATABASE_URL) {trouble}.") from error
         return
-    with EmbeddedPostgres(settings.data_dir) as postgres:
+    with EmbeddedPostgres(settings.data_dir, orphans_seconds=ORPHANS_SECONDS) as postgres:
         yield DatabaseUrl.parse(postgres.url)
 
 

@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,9 +19,9 @@ from app.storage.database import DatabaseUrl, create_ingest_pool
 from app.storage.events import PostgresSink
 from app.storage.quarantine import QuarantineGroup, Selection, count_waiting, quarantine_groups
 from app.storage.storefronts import find_storefront
+from app.terminal import shown
 
 GROUPS_SHOWN = REFUSALS_SHOWN = 100
-EXAMPLE_SHOWN = 80  # characters
 STORE_TIMEOUT_SECONDS = 60  # nobody waits for a reply, so a slow disk may take its time
 
 quarantine_app = typer.Typer(help="Events that were refused, kept whole.", no_args_is_help=True)
@@ -119,8 +118,14 @@ async def _replay(engine: AsyncEngine, url: DatabaseUrl, which: Which, fix: Fix,
         if not apply:
             return await replay(engine, None, selection, fix, advance)
         async with create_ingest_pool(url, connections=1, timeout_seconds=STORE_TIMEOUT_SECONDS) as pool:
+            sink = PostgresSink(pool)
+
+            def progress_made(count: int) -> None:
+                sink.forget_identities()  # an erasure may take some of them away at any time
+                advance(count)
+
             try:
-                return await replay(engine, PostgresSink(pool).store, selection, fix, advance)
+                return await replay(engine, sink.store, selection, fix, progress_made)
             except SinkUnavailable as error:
                 raise UsageError(f"Postgres stopped storing ({error}). Run it again: it goes on from there.") from error
 
@@ -176,11 +181,3 @@ def _as_json(group: QuarantineGroup) -> dict[str, object]:
         "last_received_at": group.last_received_at.isoformat(),
         "example": group.example.decode(errors="backslashreplace"),
     }
-
-
-def shown(text: str) -> str:
-    """A sender's text on a terminal: bounded, and neither markup nor control characters take effect."""
-    if len(text) > EXAMPLE_SHOWN:
-        text = text[: EXAMPLE_SHOWN - 1] + "…"
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return escape(plain)

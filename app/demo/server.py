@@ -1,6 +1,7 @@
 """Runs `footfall` as another process: the service of the demo, and the commands that set it up."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -47,7 +48,7 @@ def running_server(data_dir: Path, host: str, port: int) -> Iterator[subprocess.
     """The service in a process of its own, stopped gently at the end of the block."""
     _require_free_port(host, port)
     serve = ("serve", "--host", host, "--port", str(port), "--data-dir", str(data_dir))
-    with log_path(data_dir).open("ab") as log:
+    with open(log_path(data_dir), "ab", opener=_private) as log:
         # A session of its own: Ctrl-C in the terminal reaches the demo, which passes on one clean stop.
         server = subprocess.Popen(
             [*FOOTFALL, *serve], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -56,6 +57,10 @@ def running_server(data_dir: Path, host: str, port: int) -> Iterator[subprocess.
         yield server
     finally:
         _stop(server)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def wait_until_ready(server: subprocess.Popen[bytes], client: httpx.Client, data_dir: Path) -> None:

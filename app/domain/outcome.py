@@ -1,8 +1,9 @@
 """What became of a received event: every event gets exactly one outcome."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID, uuid4
 
 from app.domain.event import Trust
 
@@ -55,7 +56,10 @@ class Rejection:
 
 @dataclass(slots=True, frozen=True)
 class RefusedEvent:
-    """A rejection with what is needed to understand and replay it later; kept whole in quarantine."""
+    """A rejection with what is needed to understand and replay it later; kept whole in quarantine.
+
+    refusal_id: by which quarantine knows it when it is stored again, as after a commit whose answer was lost.
+    """
 
     storefront_id: int
     format: str
@@ -64,6 +68,7 @@ class RefusedEvent:
     sent_at: datetime | None
     rejection: Rejection
     is_bot: bool = False
+    refusal_id: UUID = field(default_factory=uuid4)
 
 
 class SinkUnavailable(Exception):

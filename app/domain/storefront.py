@@ -46,7 +46,10 @@ class Signer(NamedTuple):
 
 class KeyDirectory(Protocol):
     async def find(self, secret: str) -> ApiKey | None:
-        """The key with this secret; None for a text that is no secret, or no longer one."""
+        """The key with this secret; None for a text that is no secret, or no longer one.
+
+        Raises errors.Unavailable while that can't be told; `find_signer` too.
+        """
         ...
 
     async def find_signer(self, key_id: int, *, fresh: bool = False) -> Signer | None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,10 +23,12 @@ from rich.text import Text
 
 from app.importers.base import Importer, Unreadable
 from app.importers.send import ImportRefused, SendTotals, send_events
+from app.terminal import shown
 
 ANSWER_SECONDS = 5.0
 REQUEST_TIMEOUT_SECONDS = 60.0  # far longer than a commit of 1,000 events takes on a busy machine
 UNREADABLE_SHOWN = 5
+TEXT_SHOWN = 400  # characters of any one text
 
 
 def import_files(importer: Importer, files: Sequence[Path], *, url: str, key: str, console: Console) -> SendTotals:
@@ -125,11 +126,13 @@ def _print_outcome(console: Console, totals: SendTotals, unreadable: _Unreadable
     for outcome in ("received", "stored", "duplicates", "rejected"):
         table.add_row(outcome, f"{getattr(totals, outcome):,}")
     for reason, count in sorted(totals.reasons.items()):
-        table.add_row(f"  {escape(reason)}", f"{count:,}")
+        table.add_row(f"  {shown(reason)}", f"{count:,}")
     if unreadable.count:
         table.add_row("unreadable lines", f"{unreadable.count:,}")
     console.print(table)
     for line in unreadable.examples:
-        console.print(f"{line.path}, line {line.line}: {line.detail}", markup=False)
+        console.print(f"{shown(str(line.path), TEXT_SHOWN)}, line {line.line}: {shown(line.detail, TEXT_SHOWN)}")
     for example in totals.examples:
-        console.print(f"{example.reason} {example.pointer}: {example.detail}", example.event, markup=False)
+        said = (example.reason, example.pointer, example.detail, example.event)
+        reason, pointer, detail, event = (shown(text, TEXT_SHOWN) for text in said)
+        console.print(f"{reason} {pointer}: {detail} {event}")

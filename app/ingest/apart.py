@@ -1,12 +1,15 @@
 """Stores a batch in spite of an event that can't be stored at all: finds that one and puts it into quarantine."""
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 
 from app.domain.event import Event
+from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, Rejection, RejectReason, UnstorableError
 from app.ingest.sink import Batch
 
@@ -32,8 +35,9 @@ async def store_apart(store: Store, batch: Batch, raw_of: RawOf | None = None) -
             raise
         logger.error("event can't be stored", extra={"action": "unstorable", "error": str(error)})  # noqa: TRY400
     outcomes = await _halves(store, batch.events, 0, raw_of or (lambda place: native_json(batch.events[place])))
-    if batch.refused or batch.received:
-        await store(Batch([], batch.refused, batch.received))
+    # Each half says what was received of it, so that the ledger adds up wherever this breaks off. Here is the rest.
+    left = [*batch.received, *_received(batch.events, -1)]
+    await store(Batch([], batch.refused, left))
     return outcomes
 
 
@@ -46,21 +50,33 @@ async def _halves(store: Store, events: Sequence[Event], start: int, raw_of: Raw
             *await _store_or_halve(store, events[middle:], start + middle, raw_of),
         ]
     [event] = events
-    await store(Batch([], [_refused(event, raw_of(start))], []))
+    await store(Batch([], [_refused(event, raw_of(start))], _received(events)))
     return [Outcome.REJECTED]
 
 
 async def _store_or_halve(store: Store, events: Sequence[Event], start: int, raw_of: RawOf) -> list[Outcome]:
     try:
-        return await store(Batch(list(events), [], []))
+        return await store(Batch(list(events), [], _received(events)))
     except UnstorableError:
         return await _halves(store, events, start, raw_of)
+
+
+def _received(events: Sequence[Event], sign: int = 1) -> list[Received]:
+    counts = Counter((event.storefront_id, event.source, event.received_at) for event in events)
+    return [Received(*line, received=sign * count) for line, count in counts.items()]
 
 
 def _refused(event: Event, raw: bytes) -> RefusedEvent:
     rejection = Rejection(0, RejectReason.UNSTORABLE, "", DETAIL, raw)
     return RefusedEvent(
-        event.storefront_id, event.source, event.trust, event.received_at, _sent_at(event), rejection, event.is_bot
+        event.storefront_id,
+        event.source,
+        event.trust,
+        event.received_at,
+        _sent_at(event),
+        rejection,
+        event.is_bot,
+        uuid5(NAMESPACE_OID, repr(event.identity)),  # the same when the batch comes again
     )
 
 

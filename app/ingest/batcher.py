@@ -17,6 +17,7 @@ from app.ingest.apart import native_json, store_apart
 from app.ingest.line import FairLine
 from app.ingest.notes import Notes
 from app.ingest.sink import Batch, EventSink, store_in_time
+from app.logs import Seldom
 from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ NOTE_SECONDS = 1.0
 STOREFRONT_SHARE = 0.5
 # What one commit may hold that goes beside those of the writers: written in a few ms.
 SMALL_MAX_EVENTS = 100
+FAILED_LOG_SECONDS = 10.0  # the disk that the log is on may be the one that is full
 RETRY_AFTER_SECONDS = 2
 FULL_RETRY_AFTER_SECONDS = 10  # room on disk does not come as soon
 
@@ -78,6 +80,7 @@ class Batcher:
         self._bytes_held = 0
         self._held_by_storefront: Counter[int] = Counter()
         self._under_way: Counter[int] = Counter()  # commits, by storefront
+        self._failed = Seldom(FAILED_LOG_SECONDS)
         self._work = asyncio.Event()
         self._small_work = asyncio.Event()
         self._idle = asyncio.Event()
@@ -225,7 +228,8 @@ class Batcher:
         else:  # a bug: where it happened, but not its text, which may quote an event
             facts["frames"] = "".join(traceback.format_tb(error.__traceback__))
         self._metrics.flush_failures.labels(reason).inc()
-        logger.error("flush failed", extra=facts)
+        if failures := self._failed.due(f"{reason} {type(error).__name__}"):
+            logger.error("flush failed", extra={**facts, "failures": failures})
         for submission in batch:
             self._finish(submission, error=_answer_to(error))
 

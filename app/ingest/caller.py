@@ -1,17 +1,14 @@
 """Who sends, and how far that can be trusted: follows from the key and the signature, never from the body."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 from app.bearer import bearer_token
 from app.domain.event import Trust
 from app.domain.storefront import ApiKey, KeyDirectory, KeyKind
-from app.errors import Forbidden, Unauthenticated, Unavailable
+from app.errors import Forbidden, Unauthenticated
 from app.ingest.signing import Signature, read_signature
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,7 +25,7 @@ class Caller:
             return
         # When it does not fit what is known, the key may have got another secret just now.
         for fresh in (False, True):
-            signer = await _asked(keys.find_signer(self.signature.key_id, fresh=fresh))
+            signer = await keys.find_signer(self.signature.key_id, fresh=fresh)
             if signer is not None and self.signature.fits(raw, signer.digests):
                 return
         raise Unauthenticated(
@@ -53,7 +50,7 @@ async def identify(
 
 async def _signer(keys: KeyDirectory, signature: Signature, query: Mapping[str, str], now: datetime) -> Caller:
     signature.check_time(now)
-    signer = await _asked(keys.find_signer(signature.key_id))
+    signer = await keys.find_signer(signature.key_id)
     if signer is None:
         raise Unauthenticated(f"There is no key {signature.key_id} in use; `footfall keys list` shows those there are.")
     if signer.key.kind is not KeyKind.SERVER:
@@ -69,7 +66,7 @@ async def _bearer(keys: KeyDirectory, headers: Mapping[bytes, bytes], query: Map
     secret = secret or query.get("key")
     if not secret:
         raise Unauthenticated("Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=.")
-    key = await _asked(keys.find(secret))
+    key = await keys.find(secret)
     if key is None:
         raise Unauthenticated("This key is not known; `footfall keys create` makes one.")
     if key.kind not in (KeyKind.WRITE, KeyKind.SERVER):
@@ -77,13 +74,6 @@ async def _bearer(keys: KeyDirectory, headers: Mapping[bytes, bytes], query: Map
     if from_query and key.kind is not KeyKind.WRITE:
         raise Forbidden("A server key is secret and must not stand in an address; send it as Authorization: Bearer.")
     return key
-
-
-async def _asked(answer: Awaitable[T]) -> T:
-    try:
-        return await answer
-    except Exception as error:  # whatever the driver raises while Postgres is away
-        raise Unavailable("Keys can't be checked at the moment; send again.", retry_after_seconds=2) from error
 
 
 def _trust(key: ApiKey, query: Mapping[str, str]) -> Trust:

@@ -12,6 +12,7 @@ def cors_headers(origin: bytes | None) -> list[Header]:
         return []
     return [
         (b"access-control-allow-origin", origin),
+        # We set no cookies, but sendBeacon always asks with credentials, and is refused where they are not allowed.
         (b"access-control-allow-credentials", b"true"),
         (b"access-control-expose-headers", b"Retry-After"),
         (b"vary", b"Origin"),

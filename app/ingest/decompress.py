@@ -21,6 +21,7 @@ PARTS_MAX = 1_000  # members of a gzip, frames of a zstd body
 ZSTD_OPTIONS = {int(zstd.DecompressionParameter.window_log_max): 23}
 ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "br", "zstd"})
 
+_DAMAGES = (zlib.error, zstd.ZstdError, brotli.error)
 
 # A body that grows more than this is made to cost us memory: events of one shop compress to a tenth or a thirtieth.
 # Small ones are let be.
@@ -62,13 +63,25 @@ def decompressed(body: bytes, headers: Mapping[bytes, bytes], max_bytes: int) ->
     growth_max_bytes = max(GROWTH_FREE_BYTES, GROWTH_MAX * len(body))
     try:
         return _decompress(body, encoding_of(headers), min(max_bytes, growth_max_bytes))
-    except (zlib.error, zstd.ZstdError, brotli.error) as error:
-        raise Unreadable("The compressed body is damaged; compress it again, or send it plain.") from error
+    except _DAMAGES as error:
+        raise _damaged() from error
     except _TooBig as error:
         if growth_max_bytes < max_bytes:
             raise TooLarge(f"The body grows to more than {GROWTH_MAX} times its size; send it plain.") from error
         detail = f"The body is larger than {max_bytes} bytes (after decompression); split it into several requests."
         raise TooLarge(detail) from error
+
+
+def decompressed_if_small(body: bytes, headers: Mapping[bytes, bytes], max_bytes: int) -> bytes | None:
+    """None for a body of more than max_bytes, as sent or decompressed. Raises 400 as FootfallError."""
+    if len(body) > max_bytes:
+        return None
+    try:
+        return _decompress(body, encoding_of(headers), max_bytes)
+    except _DAMAGES as error:
+        raise _damaged() from error
+    except _TooBig:
+        return None
 
 
 def _decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -104,6 +117,10 @@ def _brotli(body: bytes, max_bytes: int) -> bytes:
     if not decompressor.is_finished():
         raise _cut_off()
     return decompressed
+
+
+def _damaged() -> Unreadable:
+    return Unreadable("The compressed body is damaged; compress it again, or send it plain.")
 
 
 def _cut_off() -> Unreadable:

@@ -3,6 +3,8 @@
 import asyncio
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, Self
 
 from app.config import Settings
@@ -12,6 +14,8 @@ from app.metrics import Metrics
 # After a refusal by the buffer, which had read and decoded its request for nothing. Short against the time in which a
 # full buffer is worked off, so no room is left empty.
 CLOSED_SECONDS = 0.05
+# Large bodies that wait for their turn: a second's work for good ones, a minute's for the worst.
+BODIES_WAITING_MAX = 100
 # Refusals held back at once, and for how long at most. Few are let go almost at once, as they are no load.
 HELD_MAX = 5_000
 HELD_MAX_SECONDS = 1.0
@@ -36,6 +40,7 @@ class Gate:
         self._in_flight = 0
         self._held = 0
         self._body_bytes = 0
+        self._bodies_waiting = 0
         self._closed_until = 0.0
         self._closed_to: dict[int, float] = {}  # by storefront: until when
 
@@ -72,6 +77,19 @@ class Gate:
         self._body_bytes += count
         if count > 0 and self._body_bytes > self._bytes_max:
             raise self._refusal("in_flight", Unavailable, "There are too many requests at once; send again later.")
+
+    @contextmanager
+    def waiting_body(self, byte_count: int) -> Iterator[None]:
+        """Around the wait for a turn with a whole body in memory. Raises Unavailable (503)."""
+        if self._bodies_waiting >= BODIES_WAITING_MAX:
+            raise self._refusal("in_flight", Unavailable, "There are too many large bodies at once; send again later.")
+        self._bodies_waiting += 1
+        try:
+            self.take_body_bytes(byte_count)
+            yield
+        finally:
+            self._bodies_waiting -= 1
+            self.take_body_bytes(-byte_count)
 
     async def hold_back(self, error: RetryLater) -> None:
         """Waits a moment before a refusal is sent. Clients that repeat at once then can't make a load of it, and

@@ -59,18 +59,17 @@ class RateLimits:
         )
         self._refused = {limit: metrics.limited.labels(limit) for limit in ("key", "address")}
 
-    def refusal(self, key: ApiKey, scope: Scope) -> TooMany | None:
-        """Why this request is not let in. One that is costs its network a request, and its key an event already:
-        so bodies in which none can be found cost something too."""
+    def admit(self, key: ApiKey, scope: Scope) -> None:
+        """Lets a request in, which costs its network a request, and its key an event already: so bodies in which none
+        can be found cost something too. Raises TooMany (429)."""
         now = time.monotonic()
         if self._keys is not None and (wait := self._keys.wait_seconds(key.key_id, now)):
-            return self._too_many("key", "This key", wait)
+            raise self._too_many("key", "This key", wait)
         if self._networks is not None and (network := self._network(key, scope)) is not None:
             if wait := self._networks.wait_seconds(network, now):
-                return self._too_many("address", "Your network", wait)
+                raise self._too_many("address", "Your network", wait)
             self._networks.spend(network, 1, now)
         self.spend(key, 1)
-        return None
 
     def spend(self, key: ApiKey, event_count: int) -> None:
         """What a request that was let in costs its key, beyond the first event."""

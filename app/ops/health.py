@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.clock import Clock
 from app.mirror.follow import Mirror
+from app.outage import outage
 from app.storage.database import current_revision, is_behind, newest_revision
 from app.storage.partitions import months_ahead
 
-CHECK_TIMEOUT_SECONDS = 3.0
+ANSWER_SECONDS = 0.8  # probes often give up after 1 s
+LOOK_SECONDS = 3.0
 # What can't be well while Postgres is away; events go to the spool meanwhile.
 NEED_POSTGRES = frozenset({"postgres", "migrations", "partitions", "mirror"})
 
@@ -22,19 +24,33 @@ class CheckResult(NamedTuple):
     detail: str
 
 
-@dataclass(frozen=True)
+SILENT = CheckResult(False, "does not answer")
+
+
+@dataclass
 class Check:
     name: str
     run: Callable[[], Awaitable[CheckResult]]
+    _look: "asyncio.Task[CheckResult] | None" = field(default=None, init=False)
+
+    async def result(self) -> CheckResult:
+        """Never raises and never hangs: what goes wrong is the result.
+
+        A look that takes longer goes on, and whoever asks meanwhile waits for the same one: giving up a connection to
+        a server that hangs takes seconds.
+        """
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(_look(self.run), name=f"check {self.name}")
+        await asyncio.wait({self._look}, timeout=ANSWER_SECONDS)
+        return self._look.result() if self._look.done() else SILENT
 
 
-async def run_check(check: Check) -> CheckResult:
-    """Never raises and never hangs: what goes wrong is the result."""
+async def _look(run: Callable[[], Awaitable[CheckResult]]) -> CheckResult:
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            return await check.run()
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await run()
     except Exception as error:  # noqa: BLE001  # a check reports whatever happens to it; messages of drivers may hold addresses
-        return CheckResult(False, f"failed: {type(error).__name__}")
+        return CheckResult(False, outage(error) or f"failed: {type(error).__name__}")
 
 
 def status_of(results: Mapping[str, CheckResult]) -> str:
@@ -46,7 +62,8 @@ def status_of(results: Mapping[str, CheckResult]) -> str:
     failed = {name for name, result in results.items() if not result.ok}
     if not failed:
         return "ready"
-    bearable = NEED_POSTGRES if "postgres" in failed and "spool" in results else {"spool"}
+    postgres_away = "postgres" in failed or SILENT in results.values()
+    bearable = NEED_POSTGRES if postgres_away and "spool" in results else {"spool"}
     return "degraded" if failed <= bearable else "not ready"
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,8 +16,9 @@ from app.access import storefront_of_key
 from app.clock import Clock
 from app.domain.ledger import LedgerKey
 from app.domain.storefront import KeyDirectory, KeyKind, Storefront
+from app.domain.time_range import instant
 from app.errors import FieldError, Invalid
-from app.ops.quarantine import EARLIEST, LATEST, Moment
+from app.ops.quarantine import Moment
 from app.storage.ledger import LedgerQuery, LedgerRow, read_ledger
 
 # Events received that the ledger in Postgres does not know of yet, per storefront, source and minute.
@@ -100,9 +101,9 @@ def ledger_router(engine: AsyncEngine, keys: KeyDirectory, clock: Clock, pending
 
 def _query(params: LedgerParams, storefront: Storefront, now: datetime) -> LedgerQuery:
     """Raises Invalid for a range in which nothing lies."""
-    zone = ZoneInfo(storefront.time_zone)
-    end = now if params.to is None else _instant(params.to, zone)
-    start = end - DEFAULT_RANGE if params.from_ is None else _instant(params.from_, zone)
+    zone = storefront.time_zone
+    end = now if params.to is None else instant(params.to, zone)
+    start = end - DEFAULT_RANGE if params.from_ is None else instant(params.from_, zone)
     if start >= end:
         raise Invalid("The range is empty.", errors=[FieldError("`to` must be after `from`", "/query/to")])
     return LedgerQuery(
@@ -110,17 +111,10 @@ def _query(params: LedgerParams, storefront: Storefront, now: datetime) -> Ledge
         start=start,
         end=end,
         unit=params.granularity,
-        time_zone=storefront.time_zone,
+        time_zone=zone,
         source=params.source,
         limit=ROWS_MAX + 1,
     )
-
-
-def _instant(moment: Moment, zone: ZoneInfo) -> datetime:
-    """A day begins at midnight where the storefront is."""
-    if not EARLIEST.year <= moment.year < LATEST.year:
-        return EARLIEST if moment.year < EARLIEST.year else LATEST
-    return moment if isinstance(moment, datetime) else datetime.combine(moment, time(), zone)
 
 
 def _spooled(pending: Mapping[LedgerKey, int], query: LedgerQuery) -> dict[tuple[datetime, str], int]:

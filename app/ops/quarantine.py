@@ -1,8 +1,7 @@
 """`GET /v1/quarantine`: what was refused, by cause, so that a broken sender is found in one look."""
 
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime, BaseModel, Field
@@ -11,10 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.access import storefront_of_key
 from app.domain.outcome import RejectReason
 from app.domain.storefront import KeyDirectory, KeyKind, Storefront
+from app.domain.time_range import instant
 from app.storage.quarantine import QuarantineGroup, Selection, quarantine_groups
-
-# Nothing was received outside, and every time between can be written in every time zone.
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 # A day, in the storefront's time zone, or an instant.
 Moment = AwareDatetime | date
@@ -57,23 +54,12 @@ def quarantine_router(engine: AsyncEngine, keys: KeyDirectory) -> APIRouter:
         reason: RejectReason | None = None,
         limit: Annotated[int, Query(ge=1, le=500, description="groups, the largest first")] = 50,
     ) -> QuarantineAnswer:
-        selection = Selection(
-            storefront.storefront_id, reason, start=_instant(from_, storefront), end=_instant(to, storefront)
-        )
+        zone = storefront.time_zone
+        start, end = (None if moment is None else instant(moment, zone) for moment in (from_, to))
+        selection = Selection(storefront.storefront_id, reason, start=start, end=end)
         return QuarantineAnswer(groups=list(map(_shown, await quarantine_groups(engine, selection, limit))))
 
     return router
-
-
-def _instant(moment: Moment | None, storefront: Storefront) -> datetime | None:
-    """A day begins at midnight where the storefront is."""
-    if moment is None:
-        return None
-    if not EARLIEST.year <= moment.year < LATEST.year:
-        return EARLIEST if moment.year < EARLIEST.year else LATEST
-    if isinstance(moment, datetime):
-        return moment
-    return datetime.combine(moment, time(), ZoneInfo(storefront.time_zone))
 
 
 def _shown(group: QuarantineGroup) -> GroupAnswer:

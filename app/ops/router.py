@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
 from app.metrics import Metrics
-from app.ops.health import Check, run_check, status_of
+from app.ops.health import Check, status_of
 
 
 def ops_router(checks: Sequence[Check], metrics: Metrics, version: str) -> APIRouter:
@@ -20,7 +20,7 @@ def ops_router(checks: Sequence[Check], metrics: Metrics, version: str) -> APIRo
 
     @router.get("/readyz", summary="Every part works", responses={503: {"description": "Some part does not"}})
     async def readyz() -> Response:
-        found = await asyncio.gather(*(run_check(check) for check in checks))
+        found = await asyncio.gather(*(check.result() for check in checks))
         results = {check.name: result for check, result in zip(checks, found, strict=True)}
         status = status_of(results)
         body = {"status": status, "checks": {name: result._asdict() for name, result in results.items()}}

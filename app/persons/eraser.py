@@ -74,10 +74,11 @@ class Eraser:
         # Twice, as a commit that we have given up may still come to its end in Postgres.
         self._settle_seconds = MEMORY_SECONDS + 2 * commit_seconds
         self._metrics = metrics
-        self._seen: set[Stage] = set()
+        self._seen: set[Stage] = set()  # in memory
+        self._cleared: set[Stage] = set()  # in the spool
 
     async def watch(self) -> None:
-        """Follow, in this process, what any process does: its memory and its spool must not bring anybody back."""
+        """Follow, in this process, what any process does: its memory must not bring anybody back."""
         try:
             async with asyncio.timeout(WATCH_TIMEOUT_SECONDS):
                 stages = await open_stages(self._engine)
@@ -86,12 +87,20 @@ class Eraser:
             raise
         if stages - self._seen:
             self._forget_identities()
-            async with work_connection(self._url) as connection:
-                for erasure in await open_erasures(connection):
-                    if erasure.forgotten_at is None:
-                        await self._erase_spool(connection, erasure)
         self._seen = stages
         self._metrics.erasures_open.set(len(stages))
+
+    async def clear_spool(self) -> None:
+        """Nor must its spool, at any stage: a batch under way may get into it late.
+
+        Not a part of `watch`, which goes on looking while a big spool is rewritten.
+        """
+        stages = self._seen
+        if stages - self._cleared:
+            async with work_connection(self._url) as connection:
+                for erasure in await open_erasures(connection):
+                    await self._erase_spool(connection, erasure)
+        self._cleared = stages
 
     async def work(self) -> None:
         """Take every erasure as far as it can go by now."""

@@ -17,7 +17,7 @@ from app.errors import NotFound, Unavailable
 from app.persons.export import export_lines
 from app.storage.database import DatabaseUrl
 from app.storage.erasures import Erasure, find_erasure, request_erasure
-from app.storage.persons import Person, PersonKind, find_person, work_connection
+from app.storage.persons import BRIEF_STATEMENT_SECONDS, Person, PersonKind, find_person, work_connection
 
 # Most erasures are through within a second; who asks for one of many millions of events need not wait for it.
 RECEIPT_WAIT_SECONDS = 10.0
@@ -75,7 +75,7 @@ class Connections:
         """For a look or a change. Raises Unavailable."""
         async with self._brief:
             try:
-                async with work_connection(self._url) as connection:
+                async with work_connection(self._url, statement_seconds=BRIEF_STATEMENT_SECONDS) as connection:
                     yield connection
             except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
                 raise Unavailable("Postgres can't be reached; try again.", retry_after_seconds=5) from error

@@ -62,6 +62,12 @@ class ReportRunner:
             done, _ = await asyncio.wait({task}, timeout=self._timeout_seconds)
             if done:
                 return task.result()
+            if not started:
+                raise Unavailable(
+                    f"The database did not give its newest events within {self._timeout_seconds:g} seconds: it does "
+                    "not answer, or the mirror is being built; try again.",
+                    retry_after_seconds=RETRY_AFTER_SECONDS,
+                )
             raise OverTimeLimit(
                 f"The report took longer than {self._timeout_seconds:g} seconds; "
                 "shorten the range or add conditions to the first step."

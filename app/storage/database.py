@@ -81,6 +81,7 @@ def _engine(url: DatabaseUrl, name: str, *, role: str | None, connections: int) 
         max_overflow=connections,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
         pool_pre_ping=True,
+        hide_parameters=True,  # they are senders' data, and errors are logged with their text
     )
 
 

@@ -102,15 +102,24 @@ class EmbeddedPostgres:
     """
 
     def __init__(
-        self, data_dir: Path, *, major_version: int = 18, settings: Mapping[str, str] = MappingProxyType({})
+        self,
+        data_dir: Path,
+        *,
+        major_version: int = 18,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        orphans_seconds: float = ORPHANS_SECONDS,
     ) -> None:
-        """settings: Postgres settings by name; they win over SETTINGS."""
+        """settings: Postgres settings by name; they win over SETTINGS.
+
+        orphans_seconds: how long a start waits for processes of a server that ended, or hangs.
+        """
         self._data_dir = data_dir.expanduser().resolve()
         self._cluster = self._data_dir / "postgres"
         self._log = self._data_dir / "postgres.log"
         self._major_version = major_version
         self._bin = bin_path(major_version)
         self._settings = {**SETTINGS, **settings}
+        self._orphans_seconds = orphans_seconds
         self._account = Account(os.geteuid(), os.getegid())
         self._socket_dir = self._cluster
         self._lease: int | None = None  # descriptor that holds the shared lock
@@ -260,7 +269,7 @@ class EmbeddedPostgres:
             return
         for lock_file in (self._cluster / "postmaster.pid", self._socket_dir / f".s.PGSQL.{PORT}.lock"):
             _remove_if_stale(lock_file)
-        give_up_at = time.monotonic() + ORPHANS_SECONDS
+        give_up_at = time.monotonic() + self._orphans_seconds
         while not ending.is_set():
             log_bytes = self._log.stat().st_size if self._log.exists() else 0
             self._process = self._spawn()
@@ -268,6 +277,9 @@ class EmbeddedPostgres:
                 return
             output = self._log.read_bytes()[log_bytes:].decode(errors="replace")
             if not any(text in output for text in STILL_IN_USE) or time.monotonic() > give_up_at:
+                if self.alive:
+                    pid = _recorded_pid(self._cluster / "postmaster.pid")
+                    raise EmbeddedPostgresError(f"Postgres (process {pid}) does not answer: it hangs. See {self._log}.")
                 raise EmbeddedPostgresError(_failure(f"Postgres did not start, see {self._log}.", output))
             ending.wait(0.2)
 

@@ -4,30 +4,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 
 from app.domain.event import Event
 from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable, UnstorableError
-from app.storage.copy_rows import COLUMNS, HEADER, TRAILER, TRUST_CODES, Ids, Properties, copy_rows
+from app.storage.copy_rows import COLUMNS, HEADER, TRAILER, Ids, Properties, copy_rows
 from app.storage.identities import Identities
 from app.storage.ledger_sql import ledger_sql
+from app.storage.quarantine import keep_refused
 from app.storage.shapes import Shapes
-
-QUARANTINE_COLUMNS = (
-    "storefront_id",
-    "received_at",
-    "format",
-    "trust",
-    "reason",
-    "pointer",
-    "detail",
-    "raw",
-    "sent_at",
-    "is_bot",
-)
 
 # Purpose: the duplicate path. A private table for the batch, without indexes, gone at commit.
 CREATE_INCOMING = f"""
@@ -53,7 +40,7 @@ UNSTORABLE = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
-    ValueError,
+    UnicodeError,
     OverflowError,
 )
 CONNECTION_FAILURES = (
@@ -100,7 +87,8 @@ class PostgresSink:
         except CONNECTION_FAILURES as error:
             # The server we meet next may be another one, promoted before it had all of our ids.
             self._identities, self._shapes = Identities(), Shapes()
-            raise SinkUnavailable("connection", _cause(error)) from error
+            reason = "timeout" if isinstance(error, TimeoutError) else "connection"
+            raise SinkUnavailable(reason, _cause(error)) from error
         except asyncpg.PostgresError as error:
             raise SinkUnavailable("database", _cause(error)) from error
 
@@ -146,9 +134,7 @@ class PostgresSink:
                 rows = [(n, events[n], found.ids[n], properties[n]) for n in positions]
                 stored = await write(connection, rows) if rows else ()
                 if refused:
-                    await connection.copy_records_to_table(
-                        "quarantined_event", records=map(_quarantine_row, refused), columns=QUARANTINE_COLUMNS
-                    )
+                    await keep_refused(connection, refused)
                 outcomes = _outcomes(len(events), stored)
                 await connection.execute(ledger_sql(received, events, outcomes, refused))
             self._identities.remember(found)
@@ -211,19 +197,3 @@ def _first_of_each(events: Sequence[Event]) -> Sequence[int]:
     for position, event in enumerate(events):
         first.setdefault(event.identity, position)
     return list(first.values())
-
-
-def _quarantine_row(refused: RefusedEvent) -> tuple[Any, ...]:
-    rejection = refused.rejection
-    return (
-        refused.storefront_id,
-        refused.received_at,
-        refused.format,
-        TRUST_CODES[refused.trust],
-        rejection.reason.value,
-        rejection.pointer,
-        rejection.detail,
-        rejection.raw,
-        refused.sent_at,
-        refused.is_bot or None,
-    )

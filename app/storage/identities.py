@@ -41,8 +41,8 @@ def _resolve_sql(name: str) -> str:
 
 
 RESOLVE = {name: _resolve_sql(name) for name in ("visitor", "customer", "account")}
-# A key can slip away once, to a writer that commits between two statements; never twice, as keys are never deleted.
-RESOLVE_TRIES = 2
+# A key can slip away, to a writer that commits between two statements; or it is erased just then, which is rare.
+RESOLVE_TRIES = 4
 
 # Purpose: remember when a visitor was first seen as a customer. A row that changes gets the changing transaction's
 # id, so that followers see it again.
@@ -110,32 +110,12 @@ class Identities:
     async def resolve(self, connection: asyncpg.Connection, events: Sequence[Event]) -> Found:
         """Ids for every event, adding identities and links that are new. Runs in the caller's transaction."""
         found = Found([], epoch=self._epoch)
-        visitors = await self._ids(
-            connection,
-            "visitor",
-            {(e.storefront_id, e.visitor_key) for e in events if e.visitor_key is not None},
-            found,
+        visitor_ids, customer_ids, account_ids = (
+            await self._ids(connection, "visitor", [_key(e.storefront_id, e.visitor_key) for e in events], found),
+            await self._ids(connection, "customer", [_key(e.storefront_id, e.customer_key) for e in events], found),
+            await self._ids(connection, "account", [_key(e.storefront_id, e.account_key) for e in events], found),
         )
-        customers = await self._ids(
-            connection,
-            "customer",
-            {(e.storefront_id, e.customer_key) for e in events if e.customer_key is not None},
-            found,
-        )
-        accounts = await self._ids(
-            connection,
-            "account",
-            {(e.storefront_id, e.account_key) for e in events if e.account_key is not None},
-            found,
-        )
-        found.ids = [
-            (
-                None if e.visitor_key is None else visitors[e.storefront_id, e.visitor_key],
-                None if e.customer_key is None else customers[e.storefront_id, e.customer_key],
-                None if e.account_key is None else accounts[e.storefront_id, e.account_key],
-            )
-            for e in events
-        ]
+        found.ids = list(zip(visitor_ids, customer_ids, account_ids, strict=True))
         await self._link(connection, events, found)
         return found
 
@@ -147,17 +127,22 @@ class Identities:
             _add_bounded(self._known[name], ids)
         _add_bounded(self._links, found.links)
 
-    async def _ids(self, connection: asyncpg.Connection, name: str, wanted: set[Key], found: Found) -> dict[Key, int]:
+    async def _ids(
+        self, connection: asyncpg.Connection, name: str, keys: Sequence[Key | None], found: Found
+    ) -> list[int | None]:
+        # Looked up before anything is awaited: meanwhile the oldest may go from the cache.
         known = self._known[name]
-        ids = {key: known[key] for key in wanted if key in known}
+        ids = [None if key is None else known.get(key) for key in keys]
+        missing = {key for key, id_ in zip(keys, ids, strict=True) if id_ is None and key is not None}
+        if not missing:
+            return ids
+        fresh: dict[Key, int] = {}
         for _ in range(RESOLVE_TRIES):
-            missing = sorted(wanted - ids.keys())
-            if not missing:
+            fresh |= await _fetch_ids(connection, RESOLVE[name], sorted(missing - fresh.keys()))
+            if len(fresh) == len(missing):
                 break
-            fresh = await _fetch_ids(connection, RESOLVE[name], missing)
-            ids |= fresh
-            found.keys.setdefault(name, {}).update(fresh)
-        return ids
+        found.keys[name] = fresh
+        return [fresh[key] if id_ is None and key is not None else id_ for key, id_ in zip(keys, ids, strict=True)]
 
     async def _link(self, connection: asyncpg.Connection, events: Sequence[Event], found: Found) -> None:
         new: dict[Link, tuple[datetime, int]] = {}
@@ -173,6 +158,10 @@ class Identities:
         rows = sorted((storefront_id, *link, linked_at) for link, (linked_at, storefront_id) in new.items())
         await connection.execute(LINK, *(list(column) for column in zip(*rows, strict=True)))
         found.links = {link: linked_at for link, (linked_at, _) in new.items()}
+
+
+def _key(storefront_id: int, text: str | None) -> Key | None:
+    return None if text is None else (storefront_id, text)
 
 
 async def _fetch_ids(connection: asyncpg.Connection, statement: str, keys: Iterable[Key]) -> dict[Key, int]:

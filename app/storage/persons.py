@@ -18,6 +18,11 @@ from app.storage.database import CONNECT_TIMEOUT_SECONDS, DatabaseUrl
 ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
+# Longest that a statement of long work may take: emptying a table, VACUUM of a month.
+WORK_STATEMENT_SECONDS = 3600.0
+# Of a look or a change for a request.
+BRIEF_STATEMENT_SECONDS = 10.0
+
 # Refused events looked at in one statement; each may have the size of a request.
 QUARANTINE_PAGE_ROWS = 20
 
@@ -123,10 +128,16 @@ class Person:
 
 
 @asynccontextmanager
-async def work_connection(url: DatabaseUrl) -> AsyncIterator[asyncpg.Connection]:
-    """A connection for long work, as the owner of the tables and without a time limit."""
-    settings = {"application_name": "footfall persons", "jit": "off"}
-    connection = await asyncpg.connect(url.libpq, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=settings)
+async def work_connection(
+    url: DatabaseUrl, *, statement_seconds: float = WORK_STATEMENT_SECONDS
+) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the owner of the tables; a statement that takes longer than statement_seconds is given up."""
+    connection = await asyncpg.connect(
+        url.libpq,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=statement_seconds,
+        server_settings={"application_name": "footfall persons", "jit": "off"},
+    )
     try:
         yield connection
     except BaseException:

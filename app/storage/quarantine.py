@@ -1,14 +1,16 @@
-"""Refused events: which there are, in groups of one cause, and one by one for a replay."""
+"""Refused events: kept, shown in groups of one cause, and read one by one for a replay."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import asyncpg
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.event import Trust
+from app.domain.outcome import RefusedEvent
 from app.storage.copy_rows import TRUST_CODES
 from app.storage.tables import instance, quarantined_event
 
@@ -17,8 +19,43 @@ EXAMPLE_MAX_BYTES = 1_000  # shown of an event: enough to see what is wrong with
 PAGE_MAX_EVENTS = 500
 PAGE_MAX_BYTES = 8 * 1024 * 1024
 
+# Kept by one statement: as a body may be megabytes long, and Postgres takes 1 GiB of one kind.
+KEEP_ROWS = 100
+# Purpose: keep refused events. One that is there already was stored by a commit whose answer was lost.
+KEEP = """
+    INSERT INTO quarantined_event
+        (refusal_id, storefront_id, received_at, format, trust, reason, pointer, detail, raw, sent_at, is_bot)
+    SELECT * FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::text[], $5::smallint[], $6::text[],
+                         $7::text[], $8::text[], $9::bytea[], $10::timestamptz[], $11::boolean[])
+    ON CONFLICT DO NOTHING
+"""
+
 _TRUST = {code: trust for trust, code in TRUST_CODES.items()}
 _column = quarantined_event.c
+
+
+async def keep_refused(connection: asyncpg.Connection, refused: Sequence[RefusedEvent]) -> None:
+    """In a transaction of the caller's."""
+    for start in range(0, len(refused), KEEP_ROWS):
+        some = refused[start : start + KEEP_ROWS]
+        await connection.execute(KEEP, *map(list, zip(*map(_row, some), strict=True)))
+
+
+def _row(refused: RefusedEvent) -> tuple[Any, ...]:
+    rejection = refused.rejection
+    return (
+        refused.refusal_id,
+        refused.storefront_id,
+        refused.received_at,
+        refused.format,
+        TRUST_CODES[refused.trust],
+        rejection.reason.value,
+        rejection.pointer,
+        rejection.detail,
+        rejection.raw,
+        refused.sent_at,
+        refused.is_bot or None,
+    )
 
 
 @dataclass(slots=True, frozen=True)

@@ -17,7 +17,7 @@ from app.storage.copy_rows import Properties
 # Names that made up anew for every event are never learned, so nobody can fill the table with them.
 LEARN_AFTER_EVENTS = 8
 CANDIDATES_MAX = 10_000
-KNOWN_MAX = 100_000
+KNOWN_MAX = 20_000
 UNKNOWN = -1
 SHAPES_PER_STOREFRONT_MAX = 1_000
 # Of the names together, with what an array adds: an index entry has to fit into a third of a page.
@@ -60,12 +60,13 @@ class Shapes:
         return [_stored(shape_id, event.properties) for shape_id, event in zip(shape_ids, events, strict=True)]
 
     async def _learn(self, connection: asyncpg.Connection, shapes: Sequence[Shape]) -> None:
-        new = Counter(shapes)
+        # What can't be learned is not even counted: its names may take up any room.
+        new = Counter(filter(_fits, shapes))
         self._candidates.update(new)
         for shape in new:
             if self._candidates[shape] >= LEARN_AFTER_EVENTS:
                 del self._candidates[shape]
-                self._known[shape] = await _learned(connection, *shape) if _fits(shape) else None
+                self._known[shape] = await _learned(connection, *shape)
         if len(self._candidates) > CANDIDATES_MAX:
             self._candidates.clear()
         if len(self._known) > KNOWN_MAX:
@@ -82,7 +83,10 @@ def _fits(shape: Shape) -> bool:
 
 
 async def _learned(connection: asyncpg.Connection, storefront_id: int, names: tuple[str, ...]) -> int | None:
-    shape_id: int | None = await connection.fetchval(LEARN, storefront_id, list(names), SHAPES_PER_STOREFRONT_MAX)
+    arguments = (storefront_id, list(names), SHAPES_PER_STOREFRONT_MAX)
+    shape_id: int | None = await connection.fetchval(LEARN, *arguments)
+    if shape_id is None:  # no room; or another process added it just now, which the next statement sees
+        shape_id = await connection.fetchval(LEARN, *arguments)
     return shape_id
 
 

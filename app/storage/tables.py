@@ -199,7 +199,15 @@ quarantined_event = Table(
     Column("sent_at", DateTime(timezone=True), nullable=True),
     Column("replayed_at", DateTime(timezone=True), nullable=True),
     Column("is_bot", Boolean, nullable=True),
+    # One refusal has one row, however often its batch is stored. Rows of before have none.
+    Column("refusal_id", UUID(as_uuid=False), nullable=True),
     Index("quarantined_event_storefront_idx", "storefront_id", "received_at"),
+    Index(
+        "quarantined_event_refusal_idx",
+        "refusal_id",
+        unique=True,
+        postgresql_where=text("refusal_id IS NOT NULL"),
+    ),
 )
 
 # What came in and what became of it, in events per minute; lines of one minute are added up.

@@ -14,7 +14,10 @@ STATEMENTS = """
 ALTER TABLE storefront ADD COLUMN retention_days integer CHECK (retention_days > 0);
 ALTER TABLE api_key ADD COLUMN previous_digest bytea, ADD COLUMN previous_expires_at timestamptz;
 ALTER TABLE event ADD COLUMN shape_id integer, ADD COLUMN is_bot boolean;
-ALTER TABLE quarantined_event ADD COLUMN replayed_at timestamptz, ADD COLUMN is_bot boolean;
+ALTER TABLE quarantined_event ADD COLUMN replayed_at timestamptz, ADD COLUMN is_bot boolean,
+    ADD COLUMN refusal_id uuid;
+-- Empty, so it is made in the time that reading the rows takes, without what they quote.
+CREATE UNIQUE INDEX quarantined_event_refusal_idx ON quarantined_event (refusal_id) WHERE refusal_id IS NOT NULL;
 
 -- Property names that come together again and again, in their order: such events store the values only.
 CREATE TABLE property_shape (
@@ -79,7 +82,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("erasure", "ledger", "property_shape"):
         op.execute(f"DROP TABLE {table}")
-    op.execute("ALTER TABLE quarantined_event DROP COLUMN is_bot, DROP COLUMN replayed_at")
+    op.execute("ALTER TABLE quarantined_event DROP COLUMN is_bot, DROP COLUMN replayed_at, DROP COLUMN refusal_id")
     op.execute("ALTER TABLE event DROP COLUMN is_bot, DROP COLUMN shape_id")
     op.execute("ALTER TABLE api_key DROP COLUMN previous_digest, DROP COLUMN previous_expires_at")
     op.execute("ALTER TABLE storefront DROP COLUMN retention_days")

@@ -136,6 +136,26 @@ async def test_a_body_cut_off_is_refused_and_kept(service: Service) -> None:
     assert (bytes(kept.raw), kept.reason) == (cut, "invalid_json")
 
 
+async def test_of_an_unreadable_body_that_anybody_can_send_the_beginning_is_kept(service: Service) -> None:
+    body = b'["' + b"x" * 100_000
+
+    assert_problem(await service.send_bytes(body), 400, "unreadable")
+
+    [kept] = await service.rows("SELECT raw, detail FROM quarantined_event")
+    assert bytes(kept.raw) == body[:65_536]
+    assert kept.detail.endswith("Of its 100002 bytes the first 65536 are kept.")
+
+
+async def test_an_unreadable_body_of_a_server_is_kept_whole(service: Service) -> None:
+    body = b'["' + b"x" * 100_000
+
+    reply = await service.send_bytes(body, headers={"Authorization": f"Bearer {service.server_key}"})
+
+    assert_problem(reply, 400, "unreadable")
+    [kept] = await service.rows("SELECT raw FROM quarantined_event")
+    assert bytes(kept.raw) == body
+
+
 async def test_a_line_cut_off_costs_that_line_only(service: Service) -> None:
     lines = b"\n".join((event(), event()[:20], event(), event()[:30]))
 

@@ -1,10 +1,16 @@
 """Rate limits through HTTP: refused before the body is looked at, counted, and told when to come back."""
 
+import json
+
 from app.config import Settings
+from app.domain.storefront import KeyKind
 from app.storage.database import DatabaseUrl
+from app.storage.keys import create_key
 from tests.api.problem import assert_problem
-from tests.events import many, sent
+from tests.events import NOW, many, sent
+from tests.fakes import FixedClock
 from tests.service import Service, running_service
+from tests.signed import signature_headers
 
 
 async def refused_count(service: Service, limit: str) -> float:
@@ -45,3 +51,19 @@ async def test_a_network_that_is_too_fast_is_429_with_write_keys_only(
 
 async def test_without_limits_nobody_is_refused(service: Service) -> None:
     assert {(await service.send(many(100))).status_code for _ in range(20)} == {200}
+
+
+async def test_what_others_sign_falsely_does_not_count_against_a_key(settings: Settings, database: DatabaseUrl) -> None:
+    limited = settings.model_copy(update={"key_events_per_second": 1.0})
+    async with running_service(limited, database, clock=FixedClock()) as service:
+        key = await create_key(service.engine, service.storefront_id, KeyKind.SERVER)
+        body, timestamp = json.dumps(sent()).encode(), int(NOW.timestamp())
+        false = signature_headers(key.key_id, "guessed", body, timestamp)
+        true = signature_headers(key.key_id, key.secret, body, timestamp)
+
+        refused = [await service.client.post("/v1/events", content=body, headers=false) for _ in range(20)]
+        taken = [await service.client.post("/v1/events", content=body, headers=true) for _ in range(10)]
+
+    assert {reply.status_code for reply in refused} == {401}
+    assert [reply.status_code for reply in taken[:5]] == [200] * 5
+    assert taken[-1].status_code == 429  # a key's own requests do

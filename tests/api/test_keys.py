@@ -10,7 +10,7 @@ import pytest
 from app.domain.storefront import KeyKind
 from app.errors import Invalid, NotFound
 from app.ingest.formats import FORMATS
-from app.storage import keys as keys_module
+from app.storage import key_cache
 from app.storage.keys import NewSecret, create_key, list_keys, revoke_key, rotate_key
 from tests.api.problem import assert_problem
 from tests.events import NOW, sent
@@ -29,8 +29,8 @@ async def key(service: Service) -> NewSecret:
 @pytest.fixture
 def quick_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys are looked at again at each use, as after a few seconds."""
-    monkeypatch.setattr(keys_module, "REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr(keys_module, "MISS_REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(key_cache, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(key_cache, "MISS_REFRESH_SECONDS", 0.0)
 
 
 async def status_with(service: Service, secret: str) -> int:
@@ -152,7 +152,7 @@ async def test_the_old_secret_ends_at_its_time_also_while_postgres_is_away(
 ) -> None:
     new = await rotate_key(service.engine, key.key_id, timedelta(seconds=1))
     assert await status_with(service, key.secret) == 200
-    monkeypatch.setattr(keys_module, "_read_secrets", None)  # from here on reading fails
+    monkeypatch.setattr(key_cache, "_read_secrets", None)  # from here on reading fails
 
     await until_refused(service, key.secret)
     assert await status_with(service, new.secret) == 200

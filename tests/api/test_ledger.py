@@ -20,7 +20,7 @@ from app.ops.ledger import ledger_router
 from app.ops.ledger_watch import LedgerWatch
 from app.storage.database import DatabaseUrl, create_ingest_pool
 from app.storage.events import PostgresSink
-from app.storage.keys import CachedKeys
+from app.storage.key_cache import CachedKeys
 from app.storage.ledger import audit, imbalance, settle
 from tests.events import NOW, many, sent
 from tests.fakes import FixedClock

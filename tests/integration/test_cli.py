@@ -3,12 +3,15 @@
 import asyncio
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic import command
 
+from app.doctor import REPAIR
+from app.storage import database as database_module
 from app.storage.database import DatabaseUrl, _alembic_config
 from tests.conftest import run_sql
 from tests.integration.commands import Done, Footfall
@@ -107,6 +110,22 @@ def test_an_impossible_value_is_named(monkeypatch: pytest.MonkeyPatch, footfall:
     assert "FOOTFALL_PORT" in done.text
 
 
+def test_a_network_that_is_none_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, footfall: Footfall) -> None:
+    monkeypatch.setenv("FOOTFALL_TRUSTED_PROXIES", "10.0.0.0/99")
+
+    said = footfall("serve").text
+
+    assert said == "FOOTFALL_TRUSTED_PROXIES: '10.0.0.0/99' is no network; write 10.0.0.0/8 or 192.168.1.7"
+
+
+def test_settings_that_contradict_each_other_are_named(monkeypatch: pytest.MonkeyPatch, footfall: Footfall) -> None:
+    monkeypatch.setenv("FOOTFALL_SPOOL_MAX_BYTES", "65536")
+
+    said = footfall("serve").text
+
+    assert said == "FOOTFALL_SPOOL_MAX_BYTES must be at least FOOTFALL_REQUEST_MAX_BYTES, or 0 for no spool"
+
+
 def test_an_address_of_another_database_is_refused(monkeypatch: pytest.MonkeyPatch, footfall: Footfall) -> None:
     monkeypatch.setenv("FOOTFALL_DATABASE_URL", "mysql://root:hunter2@db/shop")
 
@@ -155,21 +174,38 @@ def test_doctor_finds_a_database_that_cannot_be_reached(
     done = footfall("doctor")
 
     assert done.code == 1
-    assert "The database can't be used: " in done.text
+    assert f"Postgres at 127.0.0.1:{held_port}/shop refuses connections" in done.text
     assert "hunter2" not in done.text
+
+
+def test_doctor_finds_what_is_left_of_a_damaged_spool(
+    on_database: DatabaseUrl, footfall: Footfall, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "spool.damaged-2026-11-22").touch()
+
+    assert "The spool was damaged (spool.damaged-2026-11-22): " in footfall("doctor").text
 
 
 def test_doctor_finds_a_port_that_is_taken(on_database: DatabaseUrl, footfall: Footfall) -> None:
     async def examine_while_somebody_else_answers() -> Done:
+        closed = asyncio.Semaphore(0)
+
         async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            closed.release()
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("FOOTFALL_PORT", str(port))
-            async with server:
-                return await asyncio.to_thread(footfall, "doctor")
+            async with server, asyncio.timeout(30):
+                done = await asyncio.to_thread(footfall, "doctor")
+                for _ in ("its question", "its look at the port"):
+                    await closed.acquire()
+                return done
 
     done = asyncio.run(examine_while_somebody_else_answers())
 
@@ -188,7 +224,18 @@ def test_doctor_finds_rows_of_another_cluster(on_database: DatabaseUrl, footfall
         """,
     )
 
-    assert "transaction numbers from another cluster" in footfall("doctor").text
+    found = footfall("doctor").text
+    assert "transaction numbers from another cluster" in found
+
+    async def repair() -> None:
+        connection = await asyncpg.connect(on_database.libpq)
+        await connection.execute(REPAIR.removesuffix(" VACUUM ANALYZE;"))
+        await connection.close()
+
+    asyncio.run(repair())
+
+    assert "another cluster" not in footfall("doctor").text
+    assert REPAIR in found
 
 
 # -- a database that is away ---------------------------------------------------------------------------------
@@ -202,9 +249,26 @@ def test_a_command_without_its_database_says_so_in_a_line(
     for arguments in (("storefront", "list"), ("migrate",)):
         done = footfall(*arguments)
         assert done.code == 1
-        assert "(FOOTFALL_DATABASE_URL) can't be used" in done.text
+        assert "(FOOTFALL_DATABASE_URL) refuses connections" in done.text
         assert "hunter2" not in done.text
         assert "Traceback" not in done.text
+
+
+@pytest.mark.parametrize("command_line", [("doctor",), ("keys", "list", "1"), ("storefront", "list"), ("migrate",)])
+def test_a_database_that_hangs_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, footfall: Footfall, command_line: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(database_module, "CONNECT_TIMEOUT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}/shop"
+        monkeypatch.setenv("FOOTFALL_DATABASE_URL", f"postgresql://shop:hunter2@{place}")
+
+        done = footfall(*command_line)
+
+    assert done.code == 1
+    assert f"Postgres at {place}" in done.text
+    assert "does not answer" in done.text
+    assert "Traceback" not in done.text
 
 
 def test_keys_can_be_listed_and_ended(on_database: DatabaseUrl, footfall: Footfall) -> None:

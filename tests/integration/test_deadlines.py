@@ -16,6 +16,7 @@ from app.ingest.sink import Batch, store_in_time
 from app.storage import database as database_module
 from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool, create_report_engine
 from app.storage.events import PostgresSink
+from app.storage.persons import work_connection
 from app.storage.renewable import RenewableSink
 from tests.events import stored_event
 from tests.proxy import postgres_proxy
@@ -83,6 +84,19 @@ async def limits(engine: AsyncEngine) -> dict[str, str]:
         return {name.removesuffix("_timeout"): value for name, value in rows}
 
 
+async def test_a_statement_of_long_work_to_a_server_that_hangs_ends(database: DatabaseUrl) -> None:
+    async with postgres_proxy(database) as proxy:
+
+        async def work() -> None:
+            async with work_connection(proxy.url, statement_seconds=0.2) as connection:
+                proxy.freeze()
+                await connection.fetchval("SELECT 1")
+
+        with pytest.raises(TimeoutError):
+            await work()
+        proxy.thaw()
+
+
 async def test_a_commit_to_a_server_that_hangs_ends_and_the_next_one_works(database: DatabaseUrl) -> None:
     async with postgres_proxy(database) as proxy:
         sink = RenewableSink(lambda: create_ingest_pool(proxy.url, connections=1, timeout_seconds=0.5), PostgresSink)
@@ -147,5 +161,27 @@ async def test_a_report_is_answered_in_time_though_the_server_hangs(settings: Se
             while (await service.funnel(question)).status_code != 200:
                 pass
 
-    assert late.status_code in (503, 504)
+    assert late.status_code == 503
+    assert "does not answer" in late.json()["detail"]
     assert waited < 5
+
+
+@pytest.mark.parametrize("path", ["/v1/ledger", "/v1/quarantine", "/v1/funnels"])
+async def test_whoever_asks_a_server_that_hangs_may_ask_again(
+    settings: Settings, database: DatabaseUrl, path: str
+) -> None:
+    async with postgres_proxy(database) as proxy, running_service(settings, proxy.url) as service:
+        assert (await service.client.get(path, headers=service.reader)).status_code == 200
+        proxy.freeze()
+        try:
+            reply = await service.client.get(path, headers=service.reader)
+            looked = time.monotonic()
+            ready = await service.client.get("/readyz")
+            waited = time.monotonic() - looked
+        finally:
+            proxy.thaw()
+
+    assert (reply.status_code, reply.json()["type"]) == (503, "urn:footfall:problem:unavailable")
+    assert "retry-after" in reply.headers
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert waited < 2  # ANSWER_SECONDS, on a busy machine

@@ -16,12 +16,13 @@ from app.ingest.sink import Batch
 from app.ingest.spool.queue import Spool as DiskSpool
 from app.metrics import Metrics
 from app.persons.eraser import Eraser, NoSpool, Spool
-from app.storage.database import DatabaseUrl, create_ingest_pool
+from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool
 from app.storage.erasures import Erasure, claim, find_erasure, request_erasure
 from app.storage.events import PostgresSink
 from app.storage.persons import PersonKind, SharedVisitor, find_person, work_connection
 from tests.events import NOW, stored_event
 from tests.fakes import FixedClock
+from tests.proxy import postgres_proxy
 
 DAY = timedelta(days=1)
 
@@ -71,6 +72,12 @@ async def carry_out(connection: asyncpg.Connection, eraser: Eraser) -> None:
         await let_time_pass(connection)
     [unfinished] = await connection.fetchrow("SELECT count(*) FROM erasure WHERE finished_at IS NULL")
     assert unfinished == 0
+
+
+async def clear_spool(eraser: Eraser) -> None:
+    """What a process does that is not asked itself."""
+    await eraser.watch()
+    await eraser.clear_spool()
 
 
 async def events_left(connection: asyncpg.Connection) -> list[str]:
@@ -326,6 +333,25 @@ async def test_a_process_that_cannot_look_for_erasures_forgets(database: Databas
     assert forgotten == [True]
 
 
+async def test_a_process_whose_postgres_hangs_forgets(database: DatabaseUrl) -> None:
+    forgotten: list[bool] = []
+    async with postgres_proxy(database) as proxy:
+        through = create_engine(proxy.url)
+        eraser = Eraser(
+            through, proxy.url, NoSpool(), lambda: forgotten.append(True), commit_seconds=10, metrics=Metrics()
+        )
+        await eraser.watch()
+        proxy.freeze()
+        try:
+            with pytest.raises(TimeoutError):
+                await eraser.watch()
+        finally:
+            proxy.thaw()
+            await through.dispose()
+
+    assert forgotten == [True]
+
+
 async def test_what_a_batch_under_way_finds_is_not_remembered_after_an_erasure(
     sink: PostgresSink, pool: asyncpg.Pool
 ) -> None:
@@ -441,13 +467,31 @@ async def test_spooled_events_go_from_the_spool_of_every_process(
     await sink.store([stored_event(visitor="phone", customer="ana")], [])
     erasure = await request(connection, "ana")
 
-    await new_eraser(engine, database, sink, spool).watch()
+    await clear_spool(new_eraser(engine, database, sink, spool))
 
     assert [event.event_name for event in spool.events] == ["another_customers", "another_storefronts"]
     assert [event.rejection.raw for event in spool.refused] == [b'{"visitor_id":"bens"}']
     now = await find_erasure(connection, 1, erasure.erasure_id)
     assert now is not None
     assert now.counts == {"spooled": 3}
+
+
+async def test_what_gets_into_a_spool_late_goes_when_the_ids_are_forgotten(
+    engine: AsyncEngine, database: DatabaseUrl, sink: PostgresSink, eraser: Eraser, connection: asyncpg.Connection
+) -> None:
+    spool = ListSpool()
+    other_eraser = new_eraser(engine, database, sink, spool)
+    await sink.store([stored_event()], [])
+    await request(connection, "ana")
+    await clear_spool(other_eraser)
+    spool.events.append(stored_event())
+
+    for _ in range(2):
+        await eraser.work()
+        await let_time_pass(connection)
+    await clear_spool(other_eraser)
+
+    assert spool.events == []
 
 
 async def test_nothing_of_the_person_is_left_in_the_file_of_the_spool(
@@ -465,7 +509,7 @@ async def test_nothing_of_the_person_is_left_in_the_file_of_the_spool(
     await sink.store([stored_event()], [])
     await request(connection, "ana")
 
-    await new_eraser(engine, database, sink, spool).watch()
+    await clear_spool(new_eraser(engine, database, sink, spool))
 
     [left] = await spool.read(10)
     assert [event.event_name for event in left.batch.events] == ["bens"]

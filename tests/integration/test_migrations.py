@@ -11,6 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.config import Settings
+from app.main import create_app
 from app.storage.database import (
     DatabaseUrl,
     _alembic_config,
@@ -75,3 +77,15 @@ def test_several_processes_migrate_at_once(empty_database: DatabaseUrl) -> None:
         process.join(timeout=60)
 
     assert [process.exitcode for process in processes] == [0, 0, 0, 0, 0]
+
+
+async def test_a_schema_that_could_not_be_migrated_at_the_start_is_migrated_later(
+    settings: Settings, database: DatabaseUrl, engine: AsyncEngine
+) -> None:
+    """Postgres was away when the command migrates, and is back when the service starts."""
+    await asyncio.to_thread(command.downgrade, _alembic_config(database), "-1")
+
+    app = create_app(settings, database)
+    async with app.router.lifespan_context(app), asyncio.timeout(30):
+        while await current_revision(engine) != newest_revision():
+            pass

@@ -297,6 +297,14 @@ def test_too_many_headers_are_431(service: Serving, key: str) -> None:
         assert status(client.answer()) == 431
 
 
+def test_too_many_headers_behind_requests_that_wait_are_counted_as_such(service: Serving, key: str) -> None:
+    before = cut_count(service, "head_too_large"), cut_count(service, "pipeline")
+    with Client(service) as client:
+        client.send(LIVEZ * 3 + head(key, *(f"X-{number}: x" for number in range(200))))
+        assert status(client.answer()) == 200
+    assert (cut_count(service, "head_too_large"), cut_count(service, "pipeline")) == (before[0] + 1, before[1])
+
+
 def test_headers_without_end_are_431(service: Serving) -> None:
     before = cut_count(service, "head_too_large")
     with Client(service) as client:

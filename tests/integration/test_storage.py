@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -111,6 +112,35 @@ async def test_times_that_do_not_exist_in_utc_are_unstorable(sink: PostgresSink)
         await sink.store([stored_event(client_time=time)], [])
 
 
+class BrokenPool:
+    """Fails whenever a connection is asked for."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def acquire(self) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ssl.SSLCertVerificationError("certificate has expired"), "connection"),
+        (asyncpg.exceptions.ClientConfigurationError("no such sslmode"), "connection"),
+        (ConnectionRefusedError(), "connection"),
+        (TimeoutError(), "timeout"),
+        (asyncpg.QueryCanceledError("statement timeout"), "timeout"),
+        (asyncpg.DiskFullError("no space left"), "database"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+async def test_trouble_with_the_server_is_never_taken_for_bad_data(error: Exception, reason: str) -> None:
+    with pytest.raises(SinkUnavailable) as caught:
+        await PostgresSink(BrokenPool(error)).store([stored_event()], [])
+
+    assert caught.value.reason == reason
+
+
 async def test_refused_events_are_kept_byte_for_byte(sink: PostgresSink, pool: asyncpg.Pool) -> None:
     sent_at = datetime(2026, 3, 2, 11, tzinfo=UTC)
 
@@ -120,6 +150,16 @@ async def test_refused_events_are_kept_byte_for_byte(sink: PostgresSink, pool: a
     assert [bytes(row["raw"]) for row in rows] == [b'\xff\x00{"', b""]
     assert [row["sent_at"] for row in rows] == [None, sent_at]
     assert {(row["reason"], row["pointer"], row["detail"]) for row in rows} == {("invalid_json", "/x", "Mend it.")}
+
+
+async def test_a_refused_event_is_kept_once_however_often_its_batch_is_stored(
+    sink: PostgresSink, pool: asyncpg.Pool
+) -> None:
+    first, like_it = refused(), refused()
+    for _ in range(2):
+        await sink.store([], [first, like_it])
+
+    assert await pool.fetchval("SELECT count(*) FROM quarantined_event") == 2
 
 
 async def test_postgres_away_is_said_and_forgotten_when_it_is_back(database: DatabaseUrl) -> None:

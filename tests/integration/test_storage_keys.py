@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.storefront import KeyKind
 from app.errors import Unavailable
-from app.storage import keys as keys_module
-from app.storage.keys import CachedKeys, NewSecret, create_key, rotate_key
+from app.storage import key_cache
+from app.storage.key_cache import CachedKeys
+from app.storage.keys import NewSecret, create_key, rotate_key
 from app.storage.storefronts import create_storefront
 
 
@@ -52,14 +53,14 @@ async def test_while_keys_are_being_looked_up_nobody_waits_for_a_turn_to_have_a_
     await keys.find_signer(key.key_id)
     keys.forget()
     looking, go_on = asyncio.Event(), asyncio.Event()
-    read = keys_module._read_secrets
+    read = key_cache._read_secrets
 
-    async def read_slowly(of: AsyncEngine) -> list[keys_module.KnownSecret]:
+    async def read_slowly(of: AsyncEngine) -> list[key_cache.KnownSecret]:
         looking.set()
         await go_on.wait()
         return await read(of)
 
-    monkeypatch.setattr(keys_module, "_read_secrets", read_slowly)
+    monkeypatch.setattr(key_cache, "_read_secrets", read_slowly)
     first = asyncio.create_task(keys.find_signer(key.key_id, fresh=True))
     await looking.wait()
 
@@ -70,12 +71,38 @@ async def test_while_keys_are_being_looked_up_nobody_waits_for_a_turn_to_have_a_
     assert await first is not None
 
 
+async def test_only_so_many_requests_with_unknown_keys_wait_and_known_ones_are_not_held_up(
+    engine: AsyncEngine, key: NewSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = CachedKeys(engine)
+    await keys.find(key.secret)
+    monkeypatch.setattr(key_cache, "WAITING_MAX", 10)
+    go_on = asyncio.Event()
+    read = key_cache._read_secrets
+
+    async def read_slowly(of: AsyncEngine) -> list[key_cache.KnownSecret]:
+        await go_on.wait()
+        return await read(of)
+
+    monkeypatch.setattr(key_cache, "_read_secrets", read_slowly)
+    waiting = [asyncio.create_task(keys.find(f"unknown {number}")) for number in range(10)]
+    await asyncio.sleep(0)  # lets them begin
+
+    with pytest.raises(Unavailable):
+        await keys.find("one too many")
+    assert await keys.find(key.secret) is not None
+
+    go_on.set()
+    assert await asyncio.gather(*waiting) == [None] * 10
+    assert await keys.find("another") is None  # there is room again
+
+
 async def test_signatures_that_do_not_fit_make_us_look_once_a_second_at_most(
     engine: AsyncEngine, key: NewSecret, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = CachedKeys(engine)
     await keys.find_signer(key.key_id)
-    monkeypatch.setattr(keys_module, "_read_secrets", None)  # looking again would fail
+    monkeypatch.setattr(key_cache, "_read_secrets", None)  # looking again would fail
 
     for _ in range(100):
         assert await keys.find_signer(key.key_id, fresh=True) is not None

@@ -1,6 +1,8 @@
 """Events whose property names come together again and again store the values only; no reader sees a difference."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
@@ -8,7 +10,7 @@ import pytest
 
 from app.domain.event import Event
 from app.storage import shapes
-from app.storage.database import DatabaseUrl, create_ingest_pool
+from app.storage.database import PROJECT_ROOT, DatabaseUrl, create_ingest_pool
 from app.storage.events import PostgresSink
 from app.storage.shapes import LEARN_AFTER_EVENTS, properties_object
 from tests.events import many, stored_event
@@ -59,6 +61,19 @@ async def test_a_batch_of_one_shape_is_stored_in_it_at_once(pool: asyncpg.Pool) 
     assert await shaped(pool) == [True] * LEARN_AFTER_EVENTS
 
 
+async def test_the_readmes_sql_finds_a_property_with_and_without_a_shape(pool: asyncpg.Pool) -> None:
+    readme = (PROJECT_ROOT / "README.md").read_text()
+    [query] = re.findall(r"```sql\n(SELECT event_name.*?)```", readme, re.DOTALL)
+    sink = PostgresSink(pool)
+    await sink.store(views(1, sku="few"), [])
+    await sink.store(views(LEARN_AFTER_EVENTS, price=1, sku="often"), [])
+    await sink.store(views(LEARN_AFTER_EVENTS, price=1), [])
+
+    found = Counter(row["sku"] for row in await pool.fetch(query))
+
+    assert found == {"few": 1, "often": LEARN_AFTER_EVENTS, None: LEARN_AFTER_EVENTS}
+
+
 async def test_names_in_another_order_are_another_shape_so_that_order_is_kept(pool: asyncpg.Pool) -> None:
     sink = PostgresSink(pool)
     await sink.store(views(LEARN_AFTER_EVENTS, a=1, b=2), [])
@@ -94,6 +109,14 @@ async def test_some_properties_stay_objects(pool: asyncpg.Pool, properties: dict
 
     assert not any(await shaped(pool))
     assert await objects(pool) == [json.dumps(properties, separators=(",", ":"))] * (LEARN_AFTER_EVENTS + 1)
+
+
+async def test_names_that_cannot_be_a_shape_take_no_memory(pool: asyncpg.Pool) -> None:
+    sink = PostgresSink(pool)
+    await sink.store(views(LEARN_AFTER_EVENTS - 1, **{"n" * 100 + str(n): n for n in range(50)}), [])
+
+    assert not sink._shapes._candidates
+    assert not sink._shapes._known
 
 
 async def test_a_storefront_has_room_for_a_bounded_number_of_shapes(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.logs import JsonLines, configure_logging
+from app.logs import JsonLines, Seldom, configure_logging
 
 LOGGERS = (None, "asyncio", "httpcore", "httpx", "numba", "uvicorn", "uvicorn.error", "uvicorn.access")
 
@@ -101,3 +101,14 @@ def test_records_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]
     logging.getLogger("httpx").warning("slow")
 
     assert capsys.readouterr().out == ""
+
+
+def test_a_line_that_comes_again_and_again_is_written_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("app.logs.time.monotonic", lambda: now)
+    seldom = Seldom(seconds=10)
+
+    assert [seldom.due("spool") for _ in range(4)] == [1, 0, 0, 0]
+    assert seldom.due("database") == 1
+    now += 10
+    assert [seldom.due("spool"), seldom.due("spool")] == [4, 0]

@@ -4,16 +4,31 @@ import json
 import logging
 from collections.abc import AsyncIterator
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.requests import Request
 
 from app.errors import FieldError, FootfallError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
+from app.outage import outage
 from app.problems import ERRORS_SHOWN_MAX, TEXT_SHOWN_MAX, install, problem_response
 
 LONE_SURROGATE = "\ud800"
+
+
+AWAY = (
+    ConnectionRefusedError(111, "Connect call failed ('10.0.0.5', 5432)"),
+    TimeoutError(),
+    PoolTimeoutError("QueuePool limit reached"),
+    asyncpg.CannotConnectNowError("starting up"),
+    asyncpg.InterfaceError("connection is closed"),
+    OperationalError("SELECT secret FROM key", {}, asyncpg.AdminShutdownError("stopping")),
+    OperationalError("SELECT secret FROM key", {}, RuntimeError("gone"), connection_invalidated=True),
+)
 
 
 class Step(BaseModel):
@@ -41,6 +56,10 @@ def app() -> FastAPI:
     async def forbidden(request: Request) -> None:
         request.state.request_id = "req-7"
         raise Forbidden("This key may write; use a read key.")
+
+    @app.get("/unusable/{number}")
+    async def unusable(number: int) -> None:
+        raise AWAY[number]
 
     @app.get("/broken")
     async def broken() -> None:
@@ -107,6 +126,28 @@ async def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: httpx
     assert (missing.status_code, missing.json()["type"]) == (404, "urn:footfall:problem:not-found")
     assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "POST")
     assert wrong_method.json()["detail"] == "GET is not answered here; use POST."
+
+
+@pytest.mark.parametrize("number", range(len(AWAY)))
+async def test_a_database_that_is_away_may_be_asked_again(client: httpx.AsyncClient, number: int) -> None:
+    reply = await client.get(f"/unusable/{number}")
+
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+    assert reply.json()["type"] == "urn:footfall:problem:unavailable"
+    assert not [secret for secret in ("secret", "10.0.0.5") if secret in reply.text]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProgrammingError("SELECT secret", {}, asyncpg.UndefinedColumnError("no column secret")),
+        PermissionError(13, "Permission denied", "mirror.duckdb"),
+        OSError(28, "No space left on device"),
+        asyncpg.DataError("value out of range"),
+    ],
+)
+def test_what_is_no_outage_is_not_called_one(error: Exception) -> None:
+    assert outage(error) is None
 
 
 async def test_the_unexpected_is_logged_in_full_and_told_in_none(

@@ -51,6 +51,10 @@ _CONSENT = {b"true": True, b"false": False, b"null": None}
 ENVELOPE_MEMBERS_MAX = 100
 _NESTED = frozenset({dict, list})
 
+# Beyond this a body is refused before it is cut into lines, each of which costs some memory: per event that is allowed,
+# room for blank lines and for ends of two characters.
+LINES_PER_EVENT = 10
+
 # What msgspec raises for bytes that are no event; RecursionError for thousands of brackets.
 _FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -76,6 +80,10 @@ class NativeFormat:
         body = body.removeprefix(b"\xef\xbb\xbf").strip()
         if not body:
             raise Unreadable("The body is empty; send an event as JSON.")
+        if context.content_type in NDJSON_TYPES:
+            _check_lines(body, context)
+        if body.count(b'"event"') > 2 * context.max_events:
+            return _decode_pieces(body, context)  # ends at the first event too many, without decoding any
         try:
             return _decode_whole(body, context)
         except (*_FAULTS, ValueError, _Refused):
@@ -179,7 +187,7 @@ class _Pieces(NamedTuple):
 
 def _pieces(body: bytes, context: RequestContext) -> _Pieces:
     """Raises Unreadable when there is no telling where events begin and end."""
-    if context.content_type in NDJSON_TYPES or _looks_like_lines(body):
+    if context.content_type in NDJSON_TYPES or _looks_like_lines(body, context):
         return _Pieces([line for line in map(bytes.strip, body.splitlines()) if line])
     try:
         if body[:1] == b"[":
@@ -227,8 +235,12 @@ def _envelope_pieces(members: Mapping[bytes, bytes], max_events: int) -> _Pieces
     return _Pieces(split_elements(members[b'"events"'], max_events), sent_at, _CONSENT[said])
 
 
-def _looks_like_lines(body: bytes) -> bool:
+def _looks_like_lines(body: bytes, context: RequestContext) -> bool:
     """NDJSON sent under another name: every line is an object of its own."""
+    first = body.partition(b"\n")[0].partition(b"\r")[0].rstrip()
+    if first[:1] != b"{" or first[-1:] != b"}":
+        return False
+    _check_lines(body, context)
     lines = [line for line in map(bytes.strip, body.splitlines()) if line]
     return len(lines) > 1 and all(line[:1] == b"{" and line[-1:] == b"}" for line in lines)
 
@@ -236,6 +248,11 @@ def _looks_like_lines(body: bytes) -> bool:
 def _check_count(count: int, context: RequestContext) -> None:
     if count > context.max_events:
         raise TooLarge(f"The body holds {count} events; send at most {context.max_events} in one request.")
+
+
+def _check_lines(body: bytes, context: RequestContext) -> None:
+    if body.count(b"\n") + body.count(b"\r") > context.max_events * LINES_PER_EVENT:
+        raise TooLarge(f"The body holds too many lines; send at most {context.max_events} events in one request.")
 
 
 def _utc(sent: datetime) -> datetime:

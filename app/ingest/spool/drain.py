@@ -30,6 +30,7 @@ class Drain:
         self._max_events = self._limit = max_events
         self._timeout_seconds = timeout_seconds
         self._metrics = metrics
+        self._stored: list[SpooledBatch] = []  # but still in the spool
 
     async def run(self) -> None:
         """Never ends by itself, whatever happens."""
@@ -43,10 +44,10 @@ class Drain:
                 pause_seconds = min(pause_seconds * 2, PAUSE_MAX_SECONDS)
 
     async def _try(self) -> bool:
-        """Whether there was a commit."""
+        """Whether it can go on at once."""
         count = 0
         try:
-            count = await self._drain_some()
+            count, went_on = await self._drain_some()
         except SinkUnavailable as error:
             self._sink.note_away(error)
             if error.reason == "timeout":
@@ -59,29 +60,40 @@ class Drain:
             return False
         else:
             self._limit = min(self._max_events, self._limit * 2)
-            self._sink.note_back()
-            return True
+            self._sink.note_back(count)
+            return went_on
         finally:
             self._sink.note_drained(count)
 
-    async def _drain_some(self) -> int:
-        """Returns the number of events."""
+    async def _drain_some(self) -> tuple[int, bool]:
+        """Returns the number of events, and whether the spool did its part."""
         async with self._spool.turn:
             waiting = await self._waiting()
             outcomes = await self._store(waiting)
-            if waiting:
-                await self._spool.remove(waiting)
-        self._metrics.spool_replayed.inc(len(outcomes))
-        return len(outcomes)
+            self._metrics.spool_replayed.inc(len(outcomes))
+            if not waiting:
+                return 0, self._spool.usable
+            self._stored = waiting
+            return len(outcomes), await self._removed()
 
     async def _waiting(self) -> list[SpooledBatch]:
-        """A spool that nothing waits in need not be readable: storage is asked all the same whether it is back."""
+        """None of a spool that can't be used: storage is asked all the same whether it is back."""
         try:
-            return await self._spool.read(self._limit)
+            return await self._spool.read(self._limit) if await self._removed() else []
         except SpoolFull:
-            if not self._spool.empty:
-                raise
             return []
+
+    async def _removed(self) -> bool:
+        """Take out of the spool what is stored: until that works, nothing else is, or it would be stored again."""
+        try:
+            if self._stored:
+                await self._spool.remove(self._stored)
+        except SpoolFull as error:
+            facts = {"action": "spool_unusable", "error": str(error)}
+            logger.error("stored events can't be taken out of the spool", extra=facts)  # noqa: TRY400  # no bug of ours
+            return False
+        self._stored = []
+        return True
 
     async def _store(self, waiting: list[SpooledBatch]) -> list[Outcome]:
         """With nothing waiting this only asks whether storage is back."""

@@ -8,6 +8,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -21,11 +22,12 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 # secure_delete: what is drained or erased must not remain in unused places of the file.
 # locking_mode: a second process that opens the same spool is refused.
+JOURNAL = "PRAGMA journal_mode = TRUNCATE"
 PRAGMAS = (
     f"PRAGMA page_size = {PAGE_BYTES}",
     "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA secure_delete = ON",
-    "PRAGMA journal_mode = TRUNCATE",
+    JOURNAL,
     "PRAGMA synchronous = FULL",
 )
 CREATE = (
@@ -140,11 +142,36 @@ class SpoolFile:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def remove(self, batches: Sequence[Stored]) -> None:
-        """Forget the oldest batches, these."""
-        last = batches[-1]
-        removed = self.totals.removed + sum(stored.header.event_count for stored in batches)
-        self._change((), self.totals._replace(removed=removed), remove_through=last.last_id)
+    def remove(self, last: Stored) -> list[Stored]:
+        """Forget the batches up to this one. Returns those that were there.
+
+        They are found by their number: rows are others when the file has been written anew since it was read.
+        """
+        if last.header.marker != self.marker:
+            return []
+        found = list(takewhile(lambda stored: stored.header.batch_id <= last.header.batch_id, self.batches()))
+        if found:
+            removed = self.totals.removed + sum(stored.header.event_count for stored in found)
+            self._remove_rows(found[-1].last_id, self.totals._replace(removed=removed))
+        return found
+
+    def _remove_rows(self, through: int, totals: Totals) -> None:
+        """Takes no room on the disk: where there is none for the journal, that is kept in memory.
+
+        A crash in just that moment would damage pages of batches that are stored already.
+        """
+        try:
+            self._change((), totals, remove_through=through)
+        except SpoolFull as full:
+            if not full.no_room:
+                raise
+            with _sorted_errors():
+                for mode in ("OFF", "MEMORY"):  # OFF closes the journal's file, which would be used else
+                    self._connection.execute(f"PRAGMA journal_mode = {mode}")
+                try:
+                    self._change((), totals, remove_through=through)
+                finally:
+                    self._connection.execute(JOURNAL)
 
     def sync_later(self) -> None:
         """For a file that nobody relies on yet: its maker syncs it as a whole."""

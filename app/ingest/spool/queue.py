@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Append = tuple[Batch, asyncio.Future[None]]
+
 
 class Spool:
     """Open it before use. It survives a file that can't be used: then appending raises SpoolFull, as when it is full.
@@ -36,7 +38,8 @@ class Spool:
         self._clock = clock
         self._file = RecoveringFile(path, max_bytes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
-        self._waiting: list[tuple[Batch, asyncio.Future[None]]] = []
+        self._waiting: list[Append] = []
+        self._writing: list[Append] = []
         self._appending: asyncio.Task[None] | None = None
         self.turn = asyncio.Lock()
         metrics.watch_spool(
@@ -62,7 +65,12 @@ class Spool:
 
     @property
     def empty(self) -> bool:
-        return not self._file.batch_count and not self._waiting
+        return not self._file.batch_count and not self._waiting and not self._writing
+
+    @property
+    def usable(self) -> bool:
+        """Whether the last thing tried with its file worked."""
+        return self._file.trouble is None
 
     @property
     def event_count(self) -> int:
@@ -75,7 +83,7 @@ class Spool:
 
     @property
     def takes_events(self) -> bool:
-        return self._file.trouble is None and not self._file.full
+        return self.usable and not self._file.full
 
     def state(self) -> tuple[bool, str]:
         """Whether it takes events, and what there is to say of it."""
@@ -103,12 +111,19 @@ class Spool:
         return sorted(path.name for path in self._path.parent.glob(f"{self._path.stem}.damaged-*{self._path.suffix}"))
 
     async def append(self, batch: Batch) -> None:
-        """On disk when this returns. Raises SpoolFull, or UnstorableError for text that UTF-8 can't express."""
+        """On disk when this returns. Raises SpoolFull, or UnstorableError for text that UTF-8 can't express.
+
+        Cancelled before it is being written, it never is: its sender, told to repeat it, would have it twice.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((batch, done))
         if self._appending is None or self._appending.done():
             self._appending = asyncio.create_task(self._append_waiting(), name="spool append")
-        await done
+        try:
+            await done
+        except asyncio.CancelledError:
+            self._waiting = [append for append in self._waiting if append[1] is not done]
+            raise
 
     async def read(self, max_events: int) -> list[SpooledBatch]:
         """The oldest batches: at most max_events events, but at least one batch unless there is none."""
@@ -127,13 +142,14 @@ class Spool:
 
     async def _append_waiting(self) -> None:
         while self._waiting:
-            taken = list(self._waiting)
+            taken = self._writing = self._waiting
+            self._waiting = []
             results: Sequence[Exception | None]
             try:
-                results = await self._run(self._file.append, [batch for batch, _ in taken])
+                results = await self._run(self._write, taken)
             except Exception as error:  # noqa: BLE001  # those who wait get it
                 results = [error] * len(taken)
-            del self._waiting[: len(taken)]
+            self._writing = []
             for (_, done), failure in zip(taken, results, strict=True):
                 if done.done():
                     continue  # its caller has gone
@@ -141,6 +157,14 @@ class Spool:
                     done.set_result(None)
                 else:
                     done.set_exception(failure)
+
+    def _write(self, appends: Sequence[Append]) -> Sequence[Exception | None]:
+        """In the thread. Whoever gave up while that was busy is left out."""
+        results: list[Exception | None] = [None] * len(appends)
+        wanted = [place for place, (_, done) in enumerate(appends) if not done.cancelled()]
+        for place, result in zip(wanted, self._file.append([appends[place][0] for place in wanted]), strict=True):
+            results[place] = result
+        return results
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))

@@ -3,6 +3,7 @@
 Blocking; used by one thread. Its counts may be read by others at any time.
 """
 
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -97,7 +98,8 @@ class RecoveringFile:
         return found
 
     def remove(self, batches: Sequence[SpooledBatch]) -> None:
-        self._work(lambda file: self._remove(file, [each.stored for each in batches]))
+        """Forget the oldest batches, these, as `read` gave them; those that are gone already don't matter."""
+        self._work(lambda file: self._remove(file, batches[-1].stored))
 
     def erase(self, without: Without) -> int:
         return self._work(lambda file: self._erase(file, without))
@@ -176,12 +178,12 @@ class RecoveringFile:
             self._note(1, event_count, each)
         self.size_bytes = file.size_bytes
 
-    def _remove(self, file: SpoolFile, batches: Sequence[Stored]) -> None:
-        file.remove(batches)
-        for stored in batches:
+    def _remove(self, file: SpoolFile, last: Stored) -> None:
+        for stored in file.remove(last):
             self._note(-1, stored.header.event_count, stored.packed)
         if not self.batch_count:
-            file.shrink()
+            with contextlib.suppress(SpoolFull):  # the disk has no room for that; it works in a large file as well
+                file.shrink()
         self.size_bytes = file.size_bytes
         self.full = False
 

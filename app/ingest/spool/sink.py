@@ -22,7 +22,8 @@ DRAIN_SHARE = 4
 class SpoolingSink:
     """Fits `EventSink`. While storage is away, or anything waits in the spool, batches go into the spool.
 
-    So what came first is stored first, and nobody waits for a server that is known to be away.
+    So what came first is stored first, and nobody waits for a server that is known to be away. With a spool that can't
+    be used, storage that is well takes them at once.
     away: storage has failed, and has not stored anything since. spooling: set while there is something to drain.
     """
 
@@ -44,9 +45,9 @@ class SpoolingSink:
     ) -> list[Outcome]:
         """Raises UnstorableError, or SpoolFull when neither storage nor the spool takes the batch."""
         batch = Batch(list(events), list(refused), list(received))
-        if not self.spool.empty and not self.away:
+        if self._behind and not self.away:
             await self._let_drain(len(batch.events))
-        if not self.away and self.spool.empty:
+        if not self._behind and not self.away:
             try:
                 return await store_in_time(self.storage, batch, self._after_seconds)
             except SinkUnavailable as error:
@@ -55,11 +56,16 @@ class SpoolingSink:
         await self.spool.append(batch)
         return [Outcome.SPOOLED] * len(batch.events)
 
+    @property
+    def _behind(self) -> bool:
+        """Whether others come first. Not those in a spool that can't be used: nobody knows how long they stay there."""
+        return self.spool.usable and not self.spool.empty
+
     async def _let_drain(self, count: int) -> None:
         """Wait while storage takes what came earlier, so that the spool loses more than it gains, and gets empty."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._after_seconds):
-                while self._allowance <= 0 and not self.away and not self.spool.empty:
+                while self._allowance <= 0 and not self.away and self._behind:
                     await self._drained_some.wait()
         self._allowance -= count
 
@@ -81,9 +87,11 @@ class SpoolingSink:
         self.away = True
         self._allowance = 0
 
-    def note_back(self) -> None:
+    def note_back(self, drained_count: int) -> None:
+        """drained_count: events that the first commit took out of the spool."""
         if self.away:
-            logger.info("storage is back", extra={"action": "storage_back", "spooled_events": self.spool.event_count})
+            facts = {"action": "storage_back", "spooled_events": drained_count + self.spool.event_count}
+            logger.info("storage is back", extra=facts)
         self.away = False
         if self.spool.empty:
             self.spooling.clear()

@@ -63,6 +63,16 @@ def test_the_outcome_names_counts_reasons_and_bad_lines(console: Console, monkey
     assert 'bad_name /event: No brackets. {"event":"[bold]"}' in printed
 
 
+def test_what_senders_wrote_has_no_effect_on_the_terminal(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = "\x1b[31m\x07\u202e[red]"
+    refused = [{"index": 0, "reason": hostile, "pointer": f"/{hostile}", "detail": hostile}]
+    answer = httpx.Response(207, json={"received": 2, "stored": 1, "duplicates": 0, "rejected": refused})
+    printed = run(console, monkeypatch, ThreeEvents(), answer)
+
+    assert not {"\x1b", "\x07", "\u202e"} & set(printed)
+    assert "\\x1b[31m\\x07\\u202e[red]" in printed
+
+
 def test_the_outcome_is_printed_when_the_service_refuses(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportRefused, match="Unknown key"):
         run(console, monkeypatch, ThreeEvents(), httpx.Response(401, json={"detail": "Unknown key."}))

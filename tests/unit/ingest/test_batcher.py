@@ -274,7 +274,7 @@ async def test_an_unstorable_event_is_quarantined_as_it_was_received(
     [refused] = sink.refused
     assert (refused.format, refused.rejection.raw) == ("segment", b"1")
     assert refused.sent_at == NOW + timedelta(seconds=5)  # so that a replay corrects its clock in the same way
-    assert sink.received == [received]
+    assert sum(part.received for part in sink.received) == 3
 
 
 async def test_no_room_on_disk_is_507(open_batcher: OpenBatcher, sink: MemorySink) -> None:
@@ -283,6 +283,18 @@ async def test_no_room_on_disk_is_507(open_batcher: OpenBatcher, sink: MemorySin
         with pytest.raises(InsufficientStorage) as refused:
             await batcher.submit(of_size(1))
     assert refused.value.status == 507
+
+
+async def test_commits_that_fail_again_and_again_are_logged_once(
+    open_batcher: OpenBatcher, sink: MemorySink, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink.failure = SpoolFull("SQLITE_FULL", no_room=True)
+    async with open_batcher() as batcher:
+        for _ in range(5):
+            with pytest.raises(InsufficientStorage):
+                await batcher.submit(of_size(1))
+
+    assert [vars(record)["failures"] for record in caplog.records if record.msg == "flush failed"] == [1]
 
 
 # -- fairness --------------------------------------------------------------------------------------------------

@@ -90,6 +90,24 @@ def test_bodies_on_their_way_share_a_limit() -> None:
     gate.take_body_bytes(2048)
 
 
+def test_bodies_that_wait_for_their_turn_count_as_on_their_way() -> None:
+    gate = new_gate(request_max_bytes=1024, buffer_max_bytes=2048)
+
+    with gate.waiting_body(2048), pytest.raises(Unavailable), gate.waiting_body(1):
+        pass
+    gate.take_body_bytes(2048)  # all is given back
+
+
+def test_only_so_many_bodies_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "BODIES_WAITING_MAX", 2)
+    gate = new_gate()
+
+    with gate.waiting_body(1), gate.waiting_body(1), pytest.raises(Unavailable), gate.waiting_body(1):
+        pass
+    with gate.waiting_body(1):
+        pass  # there is room again
+
+
 async def test_clients_are_told_to_come_back_at_different_times() -> None:
     gate, errors = new_gate(), [full() for _ in range(100)]
 

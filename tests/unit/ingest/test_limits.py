@@ -83,11 +83,19 @@ def rate_limits(**settings: object) -> RateLimits:
     return RateLimits(Settings.model_validate(settings), Metrics())
 
 
+def is_admitted(limits: RateLimits, key: ApiKey, request: dict[str, Any]) -> bool:
+    try:
+        limits.admit(key, request)
+    except TooMany:
+        return False
+    return True
+
+
 def test_by_default_nothing_is_limited() -> None:
     limits_off, key = rate_limits(), key_of(KeyKind.WRITE)
 
     for _ in range(1_000):
-        assert limits_off.refusal(key, request_from("192.0.2.7")) is None
+        limits_off.admit(key, request_from("192.0.2.7"))
         limits_off.spend(key, 1_000)
 
 
@@ -95,45 +103,44 @@ def test_by_default_nothing_is_limited() -> None:
 def test_a_key_that_sent_too_many_events_is_told_when_to_come_back(kind: KeyKind) -> None:
     limited, key = rate_limits(key_events_per_second=10), key_of(kind)
 
-    assert limited.refusal(key, request_from("192.0.2.7")) is None
+    limited.admit(key, request_from("192.0.2.7"))
     limited.spend(key, 99)
-    refusal = limited.refusal(key, request_from("192.0.2.7"))
+    with pytest.raises(TooMany) as refusal:
+        limited.admit(key, request_from("192.0.2.7"))
 
-    assert isinstance(refusal, TooMany)
-    assert refusal.headers["Retry-After"] == "5"  # 100 events take 10 s, of which a burst of 5 s is free
-    assert limited.refusal(key_of(kind, key_id=2), request_from("192.0.2.7")) is None
+    assert refusal.value.headers["Retry-After"] == "5"  # 100 events take 10 s, of which a burst of 5 s is free
+    limited.admit(key_of(kind, key_id=2), request_from("192.0.2.7"))
 
 
 def test_requests_in_which_no_event_is_found_cost_one() -> None:
     limited, key = rate_limits(key_events_per_second=1), key_of(KeyKind.WRITE)
 
-    answers = [limited.refusal(key, request_from("192.0.2.7")) for _ in range(10)]
+    answers = [is_admitted(limited, key, request_from("192.0.2.7")) for _ in range(10)]
 
-    assert answers[:5] == [None] * 5
-    assert isinstance(answers[9], TooMany)
+    assert answers[:5] == [True] * 5
+    assert not answers[9]
 
 
 def test_a_network_that_sent_too_many_requests_is_refused_and_its_neighbour_is_not() -> None:
     limited, key = rate_limits(address_requests_per_second=2), key_of(KeyKind.WRITE)
-    answers = [limited.refusal(key, request_from(f"192.0.2.{number}")) for number in range(15)]
+    answers = [is_admitted(limited, key, request_from(f"192.0.2.{number}")) for number in range(15)]
 
-    assert answers[:10] == [None] * 10
-    assert isinstance(answers[14], TooMany)
-    assert limited.refusal(key, request_from("192.0.3.7")) is None
+    assert answers[:10] == [True] * 10
+    assert not answers[14]
+    assert is_admitted(limited, key, request_from("192.0.3.7"))
 
 
 def test_servers_are_not_limited_by_their_network() -> None:
     limited, key = rate_limits(address_requests_per_second=2), key_of(KeyKind.SERVER)
 
-    assert [limited.refusal(key, request_from("192.0.2.7")) for _ in range(50)] == [None] * 50
+    assert all(is_admitted(limited, key, request_from("192.0.2.7")) for _ in range(50))
 
 
 def test_behind_a_trusted_proxy_each_client_has_its_own_limit() -> None:
     limited = rate_limits(address_requests_per_second=2, trusted_proxies=(ip_network("10.0.0.0/8"),))
     key = key_of(KeyKind.WRITE)
-    answers = [
-        limited.refusal(key, request_from("10.0.0.1", (b"x-forwarded-for", f"198.51.{number}.1".encode())))
-        for number in range(50)
-    ]
 
-    assert answers == [None] * 50
+    assert all(
+        is_admitted(limited, key, request_from("10.0.0.1", (b"x-forwarded-for", f"198.51.{number}.1".encode())))
+        for number in range(50)
+    )

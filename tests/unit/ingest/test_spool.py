@@ -5,6 +5,7 @@ import contextlib
 import random
 import sqlite3
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
@@ -25,6 +26,7 @@ from app.ingest.spool.queue import Spool
 from app.metrics import Metrics
 from tests.events import NOW, stored_event
 from tests.fakes import FixedClock
+from tests.faults.disks import MEGABYTE, full, needs_mounts, small_disk
 
 MINUTE = NOW.replace(second=0, microsecond=0)
 
@@ -108,6 +110,32 @@ async def test_what_is_appended_at_once_shares_a_commit(spool: Spool, tmp_path: 
     assert names(await drained(spool)) == [f"{n}" for n in range(20)]
 
 
+async def test_an_append_given_up_while_the_file_is_busy_is_never_written(spool: Spool) -> None:
+    await spool.append(batch("a"))
+    go_on = threading.Event()
+    erasing = asyncio.create_task(spool.erase(lambda _: not go_on.wait(5)))
+    for name in ("first in line", "second in line"):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await spool.append(batch(name))
+    go_on.set()
+    await erasing
+    await spool.append(batch("b"))
+    assert names(await drained(spool)) == ["a", "b"]
+    assert spool.empty
+
+
+async def test_of_a_file_written_anew_since_it_was_read_only_what_was_read_is_removed(spool: Spool) -> None:
+    for name in "ab":
+        await spool.append(batch(name, padding=incompressible(100_000)))
+    read = await spool.read(1)
+    await spool.erase(lambda event: event.event_name == "a")
+    await spool.append(batch("c"))
+    await spool.remove(read)
+    assert spool.event_count == 2
+    assert names(await drained(spool)) == ["b", "c"]
+
+
 async def test_it_outlives_its_process(tmp_path: Path) -> None:
     async with opened(tmp_path) as spool:
         await spool.append(batch("a", "b"))
@@ -187,6 +215,23 @@ async def test_an_emptied_spool_gives_its_room_back(spool: Spool, tmp_path: Path
     assert (tmp_path / "spool.sqlite").stat().st_size > 2_000_000
     await drained(spool)
     assert (tmp_path / "spool.sqlite").stat().st_size < 100_000
+
+
+@needs_mounts
+async def test_it_gives_back_all_of_a_disk_without_a_byte_left(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2 * MEGABYTE) as disk:
+        async with opened(disk) as spool:
+            with contextlib.suppress(SpoolFull):
+                while True:
+                    await spool.append(batch("a", padding=incompressible(20_000)))
+            waiting = spool.event_count
+            with full(disk):
+                assert names(await drained(spool)) == ["a"] * waiting
+                assert spool.takes_events
+                assert spool.empty
+        async with opened(disk) as spool:
+            assert spool.empty
+            await spool.append(batch("b"))
 
 
 async def test_text_that_cannot_be_written_down_is_unstorable_and_nobody_else_s_trouble(spool: Spool) -> None:

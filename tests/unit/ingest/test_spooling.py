@@ -12,7 +12,9 @@ from app.domain.event import Event
 from app.domain.ledger import Received
 from app.domain.outcome import Outcome, SinkUnavailable, SpoolFull
 from app.ingest.spool.drain import Drain
+from app.ingest.spool.file import SpoolFile
 from app.ingest.spool.queue import Spool
+from app.ingest.spool.recovering import RecoveringFile
 from app.ingest.spool.sink import SpoolingSink
 from app.metrics import Metrics
 from tests.events import NOW, stored_event
@@ -52,6 +54,10 @@ class Away:
         finally:
             job.cancel()
             await asyncio.gather(job, return_exceptions=True)
+
+
+def broken(*_args: object) -> None:
+    raise SpoolFull("SQLITE_READONLY")
 
 
 def events(*names: str) -> list[Event]:
@@ -205,3 +211,40 @@ async def test_with_a_spool_that_cannot_be_used_storage_is_found_again(away: Awa
         await away.drained()
     assert await away.store("a") == [STORED]
     await spool.close()
+
+
+async def test_storage_that_is_back_takes_events_though_those_in_the_spool_cannot_be_read(
+    away: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away.storage.failure = GONE
+    await away.store("a")
+    async with away.draining():
+        with monkeypatch.context() as disk:
+            disk.setattr(RecoveringFile, "_opened", broken)
+            away.storage.failure = None
+            while away.sink.away:  # noqa: ASYNC110  # the drain tells nobody
+                await asyncio.sleep(0.005)
+            assert await away.store("b") == [STORED]
+            assert not away.spool.empty
+        await away.drained()
+    assert away.stored() == ["b", "a"]
+
+
+async def test_what_cannot_be_taken_out_of_the_spool_is_stored_once_and_keeps_nobody_waiting(
+    away: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away.storage.failure = GONE
+    await away.store("a", "b")
+    away.storage.batches = []
+    async with away.draining():
+        with monkeypatch.context() as disk:
+            disk.setattr(SpoolFile, "remove", broken)
+            away.storage.failure = None
+            while away.storage.batches.count(0) < 2:  # noqa: ASYNC110  # the drain tells nobody
+                await asyncio.sleep(0.005)
+            assert not away.sink.away
+            assert await away.store("c") == [STORED]
+        await away.drained()
+        assert await away.store("d") == [STORED]
+    assert away.storage.batches.count(2) == 1
+    assert away.stored() == list("abcd")

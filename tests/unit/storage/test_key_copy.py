@@ -5,8 +5,8 @@ from pathlib import Path
 
 from app.domain.stages import DEFAULT_STAGES
 from app.domain.storefront import ApiKey, KeyKind, Storefront
+from app.storage.key_cache import KnownSecret
 from app.storage.key_copy import KeyCopy
-from app.storage.keys import KnownSecret
 
 SHOP = Storefront(1, "Hüte", "Europe/Berlin", "EUR", 1800, DEFAULT_STAGES)
 KNOWN = [
