@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import OverTimeLimit, TooMany
+from app.errors import TooMany, Unavailable
 from app.metrics import Metrics
 from app.reports.runner import QUEUE_PER_SLOT, ReportRunner
 
@@ -29,18 +29,18 @@ def mirror() -> Any:
     return HangingMirror()
 
 
-async def test_the_limit_holds_while_the_mirror_waits_for_postgres(mirror: Any) -> None:
+async def test_the_limit_holds_and_the_answer_says_so_while_the_mirror_waits_for_postgres(mirror: Any) -> None:
     runner = ReportRunner(mirror, concurrency=1, timeout_seconds=0.05, metrics=Metrics())
 
     async with asyncio.timeout(10):
-        with pytest.raises(OverTimeLimit):
+        with pytest.raises(Unavailable):
             await runner.run("funnel", 1, lambda scan: scan)
     mirror.answers.set()  # its thread has to end before the loop can
 
 
 async def test_a_slot_is_taken_until_its_thread_has_ended(mirror: Any) -> None:
     runner = ReportRunner(mirror, concurrency=1, timeout_seconds=0.05, metrics=Metrics())
-    with pytest.raises(OverTimeLimit):
+    with pytest.raises(Unavailable):
         await runner.run("funnel", 1, lambda scan: scan)
     waiting = [asyncio.create_task(runner.run("funnel", 1, lambda scan: scan)) for _ in range(QUEUE_PER_SLOT)]
     await asyncio.sleep(0)
