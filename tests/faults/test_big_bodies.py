@@ -59,4 +59,5 @@ async def send_endlessly(system: System) -> tuple[bytes, int]:
 
 
 def memory_bytes(system: System) -> int:
-    return psutil.Process(system.process.pid).memory_info().rss
+    rss: int = psutil.Process(system.process.pid).memory_info().rss
+    return rss
