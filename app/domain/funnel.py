@@ -20,9 +20,26 @@ class Operator(StrEnum):
     CONTAINS = "contains"
 
 
+class Order(StrEnum):
+    IN_ORDER = "in_order"
+    STRICT = "strict"
+    ANY_ORDER = "any_order"
+
+
+class Actor(StrEnum):
+    PERSON = "person"
+    SESSION = "session"
+    ACCOUNT = "account"
+
+
+class Count(StrEnum):
+    UNIQUE = "unique"
+    ENTRIES = "entries"
+
+
 @dataclass(slots=True, frozen=True)
 class Condition:
-    """A condition on one event property.
+    """A condition on one event property, or with `is_dimension` on the dimension of that name (its page, its referrer).
 
     A text value is compared with the property's text, a number with the property as a number (numeric text counts
     as a number, anything else never matches). A property that is absent or null equals nothing, so `!=`
@@ -32,6 +49,7 @@ class Condition:
     property: str
     op: Operator
     value: Scalar | tuple[Scalar, ...] | None = None
+    is_dimension: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,14 +64,40 @@ class Alternative:
 
 @dataclass(slots=True, frozen=True)
 class Step:
+    """within_us and not_before_us: most and least time since the chain's step before; an optional step may be skipped."""
+
     any_of: tuple[Alternative, ...]
     label: str
+    within_us: int | None = None
+    not_before_us: int = 0
+    optional: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Exclusion:
+    """Events that must not happen between two steps of a chain (indexes from 0), the two themselves not meant."""
+
+    after_step: int
+    before_step: int
+    any_of: tuple[Alternative, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class PersonFilter:
+    """Persons who did, or did not, one of these things in [start_us, end_us)."""
+
+    any_of: tuple[Alternative, ...]
+    start_us: int
+    end_us: int
+    did: bool = True
 
 
 @dataclass(slots=True, frozen=True)
 class FunnelDefinition:
     """Entries are first-step events in [start_us, end_us); later steps may come up to conversion_window_us later.
 
+    same: properties that must be equal in all steps of a chain; an event without one of them equals no other event.
+    as_of_us: only events received before it count; None: all.
     All times are integer microseconds since the epoch.
     """
 
@@ -61,6 +105,13 @@ class FunnelDefinition:
     start_us: int
     end_us: int
     conversion_window_us: int
+    order: Order = Order.IN_ORDER
+    actor: Actor = Actor.PERSON
+    count: Count = Count.UNIQUE
+    exclude: tuple[Exclusion, ...] = ()
+    same: tuple[str, ...] = ()
+    persons: tuple[PersonFilter, ...] = ()
+    as_of_us: int | None = None
 
 
 @dataclass(slots=True, frozen=True)

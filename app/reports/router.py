@@ -12,8 +12,8 @@ from app.access import storefront_of_key
 from app.domain.storefront import KeyDirectory, KeyKind, Storefront
 from app.reports.base import Report
 from app.reports.funnel import FUNNEL
-from app.reports.funnel_params import FunnelParams
-from app.reports.funnel_result import FunnelResult
+from app.reports.funnel.params import FunnelParams
+from app.reports.funnel.result import FunnelResult
 from app.reports.runner import ReportRunner
 from app.reports.saved import FunnelName, OtherRange, find_saved, saved_funnels_router
 from app.reports.stage_rules import stage_rules_router

@@ -11,7 +11,7 @@ from app.access import StorefrontOfKey
 from app.domain.storefront import Storefront
 from app.domain.time_range import from_us
 from app.errors import NotFound
-from app.reports.funnel_params import FunnelParams, RangeParams
+from app.reports.funnel.params import FunnelParams, RangeParams
 from app.reports.ranges import Moment, bounds_us
 from app.storage.funnels import SavedFunnel, delete_funnel, list_funnels, load_funnel, save_funnel
 

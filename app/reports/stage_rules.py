@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.access import StorefrontOfKey
 from app.domain.stages import Stage, StageRule, stage_alternatives
 from app.domain.storefront import KeyDirectory, Storefront
-from app.reports.funnel_params import CONDITIONS_MAX, ConditionParams, Label, Name, Params
+from app.reports.funnel.params import CONDITIONS_MAX, ConditionParams, Label, Name, Params
 from app.storage.storefronts import save_stages
 
 STAGES_MAX = 20

@@ -9,9 +9,9 @@ from app.domain.stages import stage_steps
 from app.domain.storefront import Storefront
 from app.domain.time_range import MICROSECONDS_PER_SECOND
 from app.mirror.scan import Scan
-from app.reports.funnel_match import match_funnel
-from app.reports.funnel_params import CONVERSION_WINDOW_MAX_SECONDS
-from app.reports.funnel_result import FunnelResult, shape_funnel
+from app.reports.funnel.matching import match_funnel
+from app.reports.funnel.params import CONVERSION_WINDOW_MAX_SECONDS
+from app.reports.funnel.result import FunnelResult, shape_funnel
 from app.reports.ranges import RangeQuery, bounds_us
 
 

@@ -12,8 +12,8 @@ from app.domain.funnel import FunnelDefinition
 from app.match.sequence import MatchResult
 from app.mirror.follow import Mirror
 from app.mirror.scan import open_scan
-from app.reports.funnel_match import match_funnel
-from app.reports.funnel_result import FunnelResult, shape_funnel
+from app.reports.funnel.matching import match_funnel
+from app.reports.funnel.result import FunnelResult, shape_funnel
 from tests.journeys import JourneyEvent
 
 MEMORY_BYTES = 256 * 1024**2

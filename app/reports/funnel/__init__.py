@@ -1,10 +1,10 @@
-"""The funnel report: how many persons got how far through steps drawn up on the spot."""
+"""The funnel report: how many got how far through steps drawn up on the spot, and what can be asked about it."""
 
 from app.domain.storefront import Storefront
 from app.mirror.scan import Scan
-from app.reports.funnel_match import match_funnel
-from app.reports.funnel_params import FunnelParams
-from app.reports.funnel_result import FunnelResult, shape_funnel
+from app.reports.funnel.matching import match_funnel
+from app.reports.funnel.params import FunnelParams
+from app.reports.funnel.result import FunnelResult, shape_funnel
 
 
 class FunnelReport:
