@@ -53,6 +53,10 @@ class Settings(BaseSettings):
 
     report_concurrency: int = Field(2, ge=1)
     report_timeout_seconds: float = Field(30.0, gt=0)
+    report_results_bytes: int = Field(64 * 1024**2, ge=0)
+    report_cache_bytes: int = Field(512 * 1024**2, ge=0)
+    published_funnels_max: int = Field(50, ge=0, le=1_000)
+    publish_interval_seconds: float = Field(300.0, gt=0)
     mirror_memory_bytes: int = Field(2 * 1024**3, ge=64 * 1024**2)
     mirror_interval_seconds: float = Field(1.0, gt=0)
     mirror_lag_max_seconds: float = Field(60.0, gt=0)

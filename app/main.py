@@ -46,6 +46,10 @@ from app.ops.router import ops_router
 from app.persons.eraser import WATCH_SECONDS, Eraser, NoSpool
 from app.persons.router import persons_router
 from app.reports import REPORTS
+from app.reports.answers import Answers
+from app.reports.funnel import FUNNEL
+from app.reports.looks import Looks
+from app.reports.published import PublishedFunnels
 from app.reports.router import ReportParts, reports_routers
 from app.reports.runner import ReportRunner
 from app.reports.warm import compile_matchers
@@ -59,6 +63,7 @@ from app.storage.database import (
     migrate,
 )
 from app.storage.events import PostgresSink
+from app.storage.funnels import list_published
 from app.storage.key_cache import CachedKeys
 from app.storage.partitions import ensure_months, months_ahead
 from app.storage.renewable import RenewableSink
@@ -165,7 +170,12 @@ async def _lifespan(
         spool = await _open_spool(settings, clock, metrics, stack)
         spooling = spool and SpoolingSink(sink, spool, after_seconds=settings.spool_after_seconds, metrics=metrics)
         batcher = _open_batcher(settings, metrics, spooling or sink)
-        mirror = Mirror(settings.data_dir / "mirror.duckdb", url.libpq, memory_bytes=settings.mirror_memory_bytes)
+        mirror = Mirror(
+            settings.data_dir / "mirror.duckdb",
+            url.libpq,
+            memory_bytes=settings.mirror_memory_bytes,
+            cache_bytes=settings.report_cache_bytes,
+        )
         # Reports and the mirror run in the loop's own threads.
         asyncio.get_running_loop().set_default_executor(background_threads(settings.report_concurrency + SPARE_THREADS))
         await asyncio.to_thread(mirror.open)
@@ -205,13 +215,9 @@ async def _lifespan(
         await keys.load_copy()
         gate, limits = Gate(settings, batcher, metrics), RateLimits(settings, metrics)
         app.ingest = ingest_endpoints(IngestParts(settings, clock, keys, batcher, metrics, gate, limits, large))
-        runner = ReportRunner(
-            mirror,
-            concurrency=settings.report_concurrency,
-            timeout_seconds=settings.report_timeout_seconds,
-            metrics=metrics,
-        )
-        for router in reports_routers(ReportParts(keys, engine, runner)):
+        answers = _open_answers(settings, mirror, metrics)
+        _look_after_reports(jobs, settings, reading, answers, clock, metrics)
+        for router in reports_routers(ReportParts(keys, engine, answers, settings.published_funnels_max)):
             app.include_router(router)
         checks = [
             flag_check("serving", lambda: not app.stopping, "is stopping"),
@@ -276,6 +282,26 @@ def _open_batcher(settings: Settings, metrics: Metrics, sink: EventSink) -> Batc
         settings.flush_timeout_seconds,
     )
     return Batcher(sink, limits, writers=settings.flush_writers, metrics=metrics)
+
+
+def _open_answers(settings: Settings, mirror: Mirror, metrics: Metrics) -> Answers:
+    timeout_seconds = settings.report_timeout_seconds
+    runner = ReportRunner(
+        mirror, concurrency=settings.report_concurrency, timeout_seconds=timeout_seconds, metrics=metrics
+    )
+    looks = Looks(mirror, timeout_seconds=timeout_seconds)
+    return Answers(mirror, looks, runner, cache_bytes=settings.report_results_bytes, metrics=metrics)
+
+
+def _look_after_reports(
+    jobs: Jobs, settings: Settings, reading: AsyncEngine, answers: Answers, clock: Clock, metrics: Metrics
+) -> None:
+    interval_seconds = settings.publish_interval_seconds
+    load = partial(list_published, reading, settings.published_funnels_max)
+    ask = partial(answers.result, FUNNEL)
+    published = PublishedFunnels(load, ask, metrics, clock, retry_seconds=interval_seconds)
+    jobs.repeat("outdated answers", answers.drop_outdated, settings.mirror_interval_seconds)
+    jobs.repeat("published funnels", published.refresh, interval_seconds)
 
 
 def _watch_over_tables(

@@ -1,4 +1,5 @@
-"""Every metric of the service. Labels take values from closed sets only: never a storefront, visitor or raw path."""
+"""Every metric of the service. Labels take values from closed sets only: never a visitor or raw path, and a storefront
+only where an operator has published a funnel of it."""
 
 import platform
 from collections.abc import Callable, Iterable
@@ -148,9 +149,66 @@ class Metrics:
         )
         self.report_seconds = Histogram(
             "footfall_report_duration_seconds",
-            "Time of a report, catching up included; operators: which dashboard hurts.",
+            "Time to work a report out; operators: which dashboard hurts.",
             ["report"],
             buckets=_SECONDS,
+            registry=registry,
+        )
+        self.report_cache = Counter(
+            "footfall_report_cache",
+            "Answers of reports that were at hand, worked out, or known to the client; operators: what polling costs.",
+            ["outcome"],
+            registry=registry,
+        )
+        # Published funnels have a storefront and a funnel in their labels: operators name both and choose each funnel,
+        # and FOOTFALL_PUBLISHED_FUNNELS_MAX bounds them. Currencies come from events; reports/published.py bounds them.
+        of_funnel = ["storefront", "funnel"]
+        self.funnel_entered = Gauge(
+            "footfall_funnel_entered",
+            "Who entered a published funnel in its last complete period; shopkeepers: is there enough to go by.",
+            of_funnel,
+            registry=registry,
+        )
+        self.funnel_converted = Gauge(
+            "footfall_funnel_converted",
+            "Who of them reached its last step; shopkeepers: how is the shop doing.",
+            of_funnel,
+            registry=registry,
+        )
+        self.funnel_conversion_ratio = Gauge(
+            "footfall_funnel_conversion_ratio",
+            "Converted by entered, absent when nobody entered; shopkeepers: alert when it falls.",
+            of_funnel,
+            registry=registry,
+        )
+        self.funnel_reached = Gauge(
+            "footfall_funnel_reached",
+            "Who of them reached each step, by its number; shopkeepers: at which step are they lost.",
+            [*of_funnel, "step"],
+            registry=registry,
+        )
+        self.funnel_value = Gauge(
+            "footfall_funnel_value",
+            "Sum of the funnel's value at each step, per currency; shopkeepers: what is a step worth.",
+            [*of_funnel, "step", "currency"],
+            registry=registry,
+        )
+        self.funnel_period_start = Gauge(
+            "footfall_funnel_period_start_timestamp_seconds",
+            "Start of the period that a published funnel shows; shopkeepers: of which day are the numbers.",
+            of_funnel,
+            registry=registry,
+        )
+        self.funnel_refreshed = Gauge(
+            "footfall_funnel_refreshed_timestamp_seconds",
+            "When a published funnel was worked out last, 0: not yet; operators: alert when hours ago.",
+            of_funnel,
+            registry=registry,
+        )
+        self.funnel_refresh_failures = Counter(
+            "footfall_funnel_refresh_failures",
+            "Failed attempts to work out a published funnel, which keeps its last numbers; operators: see the log.",
+            of_funnel,
             registry=registry,
         )
         self.http_seconds = TalliedHistogram(
@@ -201,6 +259,8 @@ class Metrics:
         self.build_info.labels(version, platform.python_version()).set(1)
         for cause in ("erasure", "retention"):
             self.removed_events.labels(cause)
+        for cache_outcome in ("hit", "miss", "not_modified"):
+            self.report_cache.labels(cache_outcome)
         outcomes, reasons = tuple(outcomes), tuple(reasons)
         for format_name in formats:
             for outcome in outcomes:
@@ -236,3 +296,26 @@ class Metrics:
     def watch_mirror(self, lag_seconds: Callable[[], float], events: Callable[[], float]) -> None:
         self.mirror_lag_seconds.set_function(lag_seconds)
         self.mirror_events.set_function(events)
+
+    def announce_funnel(self, storefront: str, funnel: str) -> None:
+        """One more is published, and not worked out yet."""
+        self.funnel_refreshed.labels(storefront, funnel).set(0)
+        self.funnel_refresh_failures.labels(storefront, funnel)
+
+    def clear_funnel(self, storefront: str, funnel: str) -> None:
+        """Take away its numbers, the new ones may have other steps and currencies."""
+        for numbers in (
+            self.funnel_entered,
+            self.funnel_converted,
+            self.funnel_conversion_ratio,
+            self.funnel_reached,
+            self.funnel_value,
+            self.funnel_period_start,
+        ):
+            numbers.remove_by_labels({"storefront": storefront, "funnel": funnel})
+
+    def forget_funnel(self, storefront: str, funnel: str) -> None:
+        """It is no longer published."""
+        self.clear_funnel(storefront, funnel)
+        self.funnel_refreshed.remove(storefront, funnel)
+        self.funnel_refresh_failures.remove(storefront, funnel)

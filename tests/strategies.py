@@ -1,17 +1,32 @@
 """Random funnels and journeys, drawn so that steps overlap, events tie and bounds are hit exactly."""
 
 from dataclasses import replace
+from itertools import combinations
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from app.domain.funnel import Alternative, Condition, FunnelDefinition, Operator, Scalar, Step
+from app.domain.funnel import (
+    Actor,
+    Alternative,
+    Condition,
+    Count,
+    Exclusion,
+    FunnelDefinition,
+    Operator,
+    Order,
+    PersonFilter,
+    Scalar,
+    Step,
+)
 from tests.journeys import JourneyEvent, at_us
 
 PERSONS = ("ana", "ben")
+ACCOUNTS = ("acme", "globex")  # both persons may act for both
 STEP_NAMES = ("product_viewed", "product_added", "order_completed")
-EVENT_NAMES = (*STEP_NAMES, "page_viewed")  # the last one matches no step, at most an `after`
+EVENT_NAMES = (*STEP_NAMES, "page_viewed")  # the last one matches no step, at most an `after` or an exclusion
 HORIZON_SECONDS = 8  # journeys happen in whole seconds from 0 to here, some a microsecond later
+SESSION_TIMEOUT_US = 1_000_000  # so short that the journeys fall into sessions
 EVENTS_MAX = 20  # the oracle tries every chain
 
 PROPERTIES: dict[str, tuple[object, ...]] = {
@@ -19,6 +34,13 @@ PROPERTIES: dict[str, tuple[object, ...]] = {
     "coupon": ("SAVE10", "true", "naïve 😀", "", True, False, 10),
     "tags": (["sale", 10], {"size": "10"}, "sale"),
 }
+CARTS: tuple[dict[str, object], ...] = (
+    {"cart_id": 10},
+    {"cart_id": "10"},
+    {"cart_id": "b"},
+    {"cart_id": None},
+    {},
+)
 NUMBERS: tuple[Scalar, ...] = (5, 9.5, 10, 10.0, -1)
 TEXTS: tuple[Scalar, ...] = ("10", "ten", "", "SAVE", "sale", "true", "😀")
 COMPARING = tuple(op for op in Operator if op not in (Operator.IN, Operator.EXISTS))
@@ -26,7 +48,7 @@ COMPARING = tuple(op for op in Operator if op not in (Operator.IN, Operator.EXIS
 
 def properties() -> SearchStrategy[dict[str, object]]:
     values = {name: st.sampled_from(options) for name, options in PROPERTIES.items()}
-    return st.fixed_dictionaries({}, optional=values)
+    return st.builds(dict.__or__, st.sampled_from(CARTS), st.fixed_dictionaries({}, optional=values))
 
 
 def conditions() -> SearchStrategy[Condition]:
@@ -52,17 +74,86 @@ def alternatives(draw: st.DrawFn, names: tuple[str, ...] = STEP_NAMES, after_dep
 
 
 @st.composite
-def definitions(draw: st.DrawFn) -> FunnelDefinition:
-    """One to five steps; the window is short, and the range holds all the journeys or cuts through them."""
-    start, end = draw(st.just((-1, HORIZON_SECONDS + 1)) | st.tuples(st.integers(-1, 3), st.integers(4, 7)))
+def plain_definitions(draw: st.DrawFn) -> FunnelDefinition:
+    """One to five steps without options; the window is short, and the range holds all the journeys or cuts through."""
+    start, end = draw(ranges())
     step_count = draw(st.integers(1, 5))
     any_of = st.sampled_from((1, 1, 2)).flatmap(lambda n: st.lists(alternatives(), min_size=n, max_size=n))
     return FunnelDefinition(
         steps=tuple(Step(tuple(draw(any_of)), label=f"step {number + 1}") for number in range(step_count)),
         start_us=at_us(start),
         end_us=at_us(end),
-        conversion_window_us=draw(st.integers(1, HORIZON_SECONDS)) * 1_000_000,
+        conversion_window_us=draw(seconds(1, HORIZON_SECONDS) | seconds(HORIZON_SECONDS // 2, HORIZON_SECONDS)),
     )
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> FunnelDefinition:
+    """Every option that the rules allow together. One in three is plain, and so are the simplest."""
+    plain = draw(plain_definitions())
+    if draw(st.sampled_from(("plain", "options", "options"))) == "plain":
+        return plain
+    asked = replace(
+        plain,
+        order=draw(st.sampled_from((*(Order.IN_ORDER,) * 3, Order.STRICT, Order.ANY_ORDER))),
+        actor=draw(st.sampled_from((*(Actor.PERSON,) * 4, Actor.SESSION, Actor.ACCOUNT))),
+        count=draw(st.sampled_from((Count.UNIQUE, Count.UNIQUE, Count.ENTRIES))),
+        same=draw(st.sampled_from((*((),) * 4, ("cart_id",), ("coupon",), ("cart_id", "coupon")))),
+        persons=tuple(draw(st.sampled_from((0, 0, 0, 1, 2)).flatmap(some_person_filters))),
+    )
+    return asked if asked.order is Order.ANY_ORDER else draw(with_step_options(asked))
+
+
+def unique_definitions() -> SearchStrategy[FunnelDefinition]:
+    """As `definitions`, each actor counting once: attempts keep fewer promises (a longer window may make fewer)."""
+    return definitions().map(lambda definition: replace(definition, count=Count.UNIQUE))
+
+
+@st.composite
+def with_step_options(draw: st.DrawFn, definition: FunnelDefinition) -> FunnelDefinition:
+    first, *others = definition.steps
+    steps = (first, *(draw(step_options(step)) for step in others))
+    required = [index for index, step in enumerate(steps) if not step.optional]
+    exclude: list[Exclusion] = []
+    if len(required) > 1:
+        bounds = st.sampled_from(tuple(combinations(required, 2)))
+        any_of = st.lists(alternatives(EVENT_NAMES), min_size=1, max_size=2).map(tuple)
+        exclusion = st.builds(lambda pair, any_of: Exclusion(pair[0], pair[1], any_of), bounds, any_of)
+        exclude = draw(st.sampled_from((0, 0, 1, 2)).flatmap(lambda n: st.lists(exclusion, min_size=n, max_size=n)))
+    return replace(definition, steps=steps, exclude=tuple(exclude))
+
+
+@st.composite
+def step_options(draw: st.DrawFn, step: Step) -> Step:
+    """Bounds on the grid of the journeys, so that they are hit exactly; never more at least than at most."""
+    not_before_us = draw(st.sampled_from((0, 0, 0, 1, 2))) * 1_000_000
+    within_us = draw(st.none() | seconds(1, 2))
+    return replace(
+        step,
+        not_before_us=not_before_us,
+        within_us=None if within_us is None else not_before_us + within_us,
+        optional=draw(st.sampled_from((False, False, True))),
+    )
+
+
+def some_person_filters(count: int) -> SearchStrategy[list[PersonFilter]]:
+    wanted = st.builds(
+        lambda alternative, within, did: PersonFilter((alternative,), at_us(within[0]), at_us(within[1]), did),
+        alternatives(EVENT_NAMES),
+        ranges(),
+        st.booleans(),
+    )
+    return st.lists(wanted, min_size=count, max_size=count)
+
+
+def ranges() -> SearchStrategy[tuple[int, int]]:
+    """Seconds; all the journeys or a part of them."""
+    return st.just((-1, HORIZON_SECONDS + 1)) | st.tuples(st.integers(-1, 3), st.integers(4, 7))
+
+
+def seconds(least: int, most: int) -> SearchStrategy[int]:
+    """Whole seconds, in microseconds."""
+    return st.integers(least, most).map(lambda count: count * 1_000_000)
 
 
 @st.composite
@@ -74,15 +165,21 @@ def journeys(draw: st.DrawFn) -> list[JourneyEvent]:
     on_grid = st.integers(0, HORIZON_SECONDS).map(at_us)
     event = st.builds(
         JourneyEvent,
-        person=st.sampled_from(PERSONS),
+        person=st.sampled_from((*PERSONS, PERSONS[0], PERSONS[0])),
         occurred_at_us=st.builds(int.__add__, on_grid, st.sampled_from((0, 0, 0, 1))),
-        event_name=st.sampled_from(EVENT_NAMES),
+        event_name=st.sampled_from((*EVENT_NAMES, *STEP_NAMES)),
         properties=properties(),
         seq=st.sampled_from((0, 0, 0, 0, 1, 2)),
+        account=st.sampled_from((None, *ACCOUNTS)),
     )
-    count = draw(st.integers(0, EVENTS_MAX))  # drawn first: lists left alone stay short
-    events = draw(st.lists(event, min_size=count, max_size=count))
-    return [replace(event, stored=rank) for rank, event in enumerate(events)]
+    delays_us = st.sampled_from((0, 0, 1_000_000, 3_000_000))
+    # Drawn first, as lists left alone stay short; mostly many, as options matter in long journeys only.
+    count = draw(st.integers(0, EVENTS_MAX) | st.integers(EVENTS_MAX // 2, EVENTS_MAX))
+    drawn = draw(st.lists(st.tuples(event, delays_us), min_size=count, max_size=count))
+    return [
+        replace(event, stored=rank, received_at_us=event.occurred_at_us + delay_us)
+        for rank, (event, delay_us) in enumerate(drawn)
+    ]
 
 
 def as_of_times() -> SearchStrategy[int]:

@@ -64,7 +64,7 @@ class Alternative:
 
 @dataclass(slots=True, frozen=True)
 class Step:
-    """within_us and not_before_us: most and least time since the chain's step before; an optional step may be skipped."""
+    """within_us, not_before_us: most and least time since the chain's step before. An optional step may be skipped."""
 
     any_of: tuple[Alternative, ...]
     label: str
@@ -112,6 +112,12 @@ class FunnelDefinition:
     same: tuple[str, ...] = ()
     persons: tuple[PersonFilter, ...] = ()
     as_of_us: int | None = None
+    session_timeout_us: int = 1800 * 1_000_000
+
+    @property
+    def last_us(self) -> int:
+        """When the last window closes; its last instant."""
+        return self.end_us - 1 + self.conversion_window_us
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,4 +1,4 @@
-"""How far the numbers of a report can be trusted: tests, intervals and the conversion curve, and the bins of a histogram.
+"""How far the numbers of a report can be trusted: tests, intervals, the conversion curve; and bins for histograms.
 
 Intervals and bands are two-sided and cover 95 %.
 """
@@ -6,7 +6,7 @@ Intervals and bands are two-sided and cover 95 %.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, erfc, exp, floor, lgamma, log, sqrt
+from math import ceil, erfc, exp, expm1, lgamma, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -21,8 +21,9 @@ ROUND_SECONDS = (
     *(count * MINUTE for count in (1, 2, 5, 10, 30)),
     *(count * HOUR for count in (1, 2, 6, 12)),
     *(count * DAY for count in (1, 2, 7, 14, 30, 90, 180)),
-    *(count * YEAR for count in (1, 2, 5, 10)),
+    *(count * YEAR for count in (1, 2, 5, 10, 20)),
 )
+SKEWED_FROM_RATIO = 10  # longest to shortest duration: from here on bins of equal width would put most into one
 
 
 class OddsRatio(NamedTuple):
@@ -68,7 +69,7 @@ def two_proportions(successes_a: int, total_a: int, successes_b: int, total_b: i
 def _fisher_exact(a: int, b: int, c: int, d: int) -> float:
     """Probability of the tables with the margins of [[a, b], [c, d]] that are no more likely than it (Fisher 1935).
 
-    Cost: with one cell below 30, a few hundred tables however large the others are, as each of the two tails is
+    Cost: with one cell below 30, about a hundred tables however large the others are, as each of the two tails is
     summed from its most likely table outwards until nothing more adds to it. Relative error below 1e-6 up to
     10^8 persons (that of log gamma).
     """
@@ -164,10 +165,7 @@ def conversion_curve(
     remaining_ratio, variance = 1.0, 0.0  # variance: Greenwood's sum, that of log(remaining_ratio)
     points = []
     for moment in at:
-        at_risk_count = at_risk
         while index < len(seconds) and seconds[index] <= moment:
-            if seconds[index] == moment:
-                at_risk_count = at_risk
             events = converted[index]
             if events:
                 converted_count += events
@@ -175,7 +173,8 @@ def conversion_curve(
                 variance += events / (at_risk * (at_risk - events)) if events < at_risk else 0.0
             at_risk -= events + censored[index]
             index += 1
-        points.append(_curve_point(moment, at_risk_count, converted_count, remaining_ratio, variance))
+        just_gone = converted[index - 1] + censored[index - 1] if index and seconds[index - 1] == moment else 0
+        points.append(_curve_point(moment, at_risk + just_gone, converted_count, remaining_ratio, variance))
     return points
 
 
@@ -186,6 +185,30 @@ def _curve_point(seconds: float, at_risk: int, converted: int, remaining_ratio: 
         return CurvePoint(seconds, at_risk, converted, None, None, None)
     if not converted:
         return CurvePoint(seconds, at_risk, converted, 0.0, None, None)
-    spread = exp(Z_95 * sqrt(variance) / -log(remaining_ratio))
-    low_ratio, high_ratio = 1 - remaining_ratio ** (1 / spread), 1 - remaining_ratio**spread
+    log_remaining = log(remaining_ratio)
+    spread = exp(Z_95 * sqrt(variance) / -log_remaining)
+    low_ratio, high_ratio = -expm1(log_remaining / spread), -expm1(log_remaining * spread)
     return CurvePoint(seconds, at_risk, converted, 1 - remaining_ratio, low_ratio, high_ratio)
+
+
+def nice_edges(values_min: float, values_max: float, at_most: int) -> list[int]:
+    """Boundaries, in seconds, of at most `at_most` histogram bins that hold durations of values_min to values_max.
+
+    Round numbers of seconds, minutes, hours and so on: of equal width where the durations are alike, else wider
+    and wider. Bins are half-open but for the last, which includes its end (as numpy.histogram does). Durations
+    are at most 20 years.
+    """
+    if values_max <= values_min * SKEWED_FROM_RATIO:
+        return _equal_edges(values_min, values_max, at_most)
+    first, last = bisect_right(ROUND_SECONDS, values_min) - 1, bisect_left(ROUND_SECONDS, values_max)
+    step = ceil((last - first) / at_most)
+    return [*ROUND_SECONDS[first:last:step], ROUND_SECONDS[last]]
+
+
+def _equal_edges(values_min: float, values_max: float, at_most: int) -> list[int]:
+    for width in ROUND_SECONDS[1:]:
+        first = int(values_min // width)
+        last = max(ceil(values_max / width), first + 1)
+        if last - first <= at_most:
+            break
+    return [number * width for number in range(first, last + 1)]

@@ -1,26 +1,13 @@
 """Whose event is it: puts the events of each actor together and in order."""
 
-from typing import NamedTuple
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Int64s = npt.NDArray[np.int64]
-Int32s = npt.NDArray[np.int32]
-UInt64s = npt.NDArray[np.uint64]
+from app.match.rules import Int32s, Int64s, Sequences, UInt64s
 
 # Counting by actor needs an array as long as the range of actor ids; a range wider than this many times the number
 # of events is sorted instead.
 SPARSE_FACTOR = 16
-
-
-class Sequences(NamedTuple):
-    """Events grouped by actor and ordered within. Actor i has rows offsets[i] to offsets[i + 1]."""
-
-    offsets: Int64s
-    occurred_at_us: Int64s
-    mask: UInt64s
 
 
 def person_ids(
@@ -74,23 +61,21 @@ def _resolve(
     return persons
 
 
-def group_by_actor(
-    actor: Int64s, occurred_at_us: Int64s, seq: Int32s, stored: Int64s, mask: UInt64s, step_mask: UInt64s
-) -> Sequences:
+def group_by_actor(actor: Int64s, occurred_at_us: Int64s, seq: Int32s, stored: Int64s, mask: UInt64s) -> Sequences:
     """Group events by actor and put each actor's in the total order of semantics, section 1.
 
-    step_mask: per event the steps it can match, as bits; decides ties of time and seq.
+    mask: per event the steps it can match, as bits; decides ties of time and seq.
     """
     if not len(actor):
-        return Sequences(np.zeros(1, np.int64), occurred_at_us, mask)
+        return Sequences(np.zeros(1, np.int64), np.zeros(0, np.int64), occurred_at_us, mask)
     lowest, highest = int(actor.min()), int(actor.max())
     if highest - lowest > SPARSE_FACTOR * len(actor) + 1024:
         _, actor = np.unique(actor, return_inverse=True)
         lowest, highest = 0, int(actor.max())
     offsets, rows = _group(actor, lowest, highest - lowest + 1)
     times = occurred_at_us[rows]
-    _order(offsets, rows, times, seq, stored, step_mask)
-    return Sequences(offsets, times, mask[rows])
+    _order(offsets, rows, times, seq, stored, mask)
+    return Sequences(offsets, rows, times, mask[rows])
 
 
 @njit(cache=True, nogil=True)

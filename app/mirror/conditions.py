@@ -1,11 +1,13 @@
-"""Conditions on event properties as DuckDB SQL. Names and values are always bound, never part of the text."""
+"""Conditions on event properties and dimensions as DuckDB SQL. Names and values of senders are bound, never text."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.domain.funnel import Condition, Operator, Scalar
+from app.mirror.columns import Subject, number_sql
+from app.mirror.dimensions import find_dimension
 
-# A condition and its parameters, in order.
+# An expression and its parameters, in order.
 Sql = tuple[str, list[Any]]
 
 # The property as text, NULL when it is absent or null. The first path is of events without a shape: a JSON pointer, in
@@ -13,44 +15,53 @@ Sql = tuple[str, list[Any]]
 _TEXT = (
     "json_extract_string(properties, CASE WHEN shape_id IS NULL THEN ? ELSE list_extract(?::VARCHAR[], shape_id) END)"
 )
-# Numbers as we accept them, in numbers and in numeric text alike; nothing else may reach the cast.
-_NUMBER = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
-_AS_NUMBER = f"CASE WHEN regexp_full_match({_TEXT}, '{_NUMBER}') THEN TRY_CAST({_TEXT} AS DOUBLE) END"
 
 
 class Shapes:
     """Where the properties of events with a shape are. shapes: (shape_id from 1, names)."""
 
     def __init__(self, shapes: Iterable[tuple[int, Sequence[str]]] = ()) -> None:
-        self._shapes = list(shapes)
-        self._length = max((shape_id for shape_id, _ in self._shapes), default=0)
+        self._names = dict(shapes)
+        self._length = max(self._names, default=0)
 
     def paths(self, name: str) -> list[Any]:
         """The parameters of _TEXT."""
         by_shape: list[str | None] = [None] * self._length
-        for shape_id, names in self._shapes:
+        for shape_id, names in self._names.items():
             if name in names:
                 by_shape[shape_id - 1] = f"/{names.index(name)}"
         return [_pointer(name), by_shape]
 
+    def named(self, shape_id: int | None, stored: Any) -> dict[str, Any]:
+        """Properties as they were sent, from the object or the array of values that is stored."""
+        return dict(stored if shape_id is None else zip(self._names[shape_id], stored, strict=True))
+
+
+def text_sql(subject: Subject, shapes: Shapes) -> Sql:
+    """The subject's text, NULL when the event has none. Raises Invalid when there is no such dimension."""
+    if subject.is_dimension:
+        return f"({find_dimension(subject.name).sql})", []
+    return _TEXT, shapes.paths(subject.name)
+
 
 def condition_sql(condition: Condition, shapes: Shapes) -> Sql:
     """Never NULL: true or false for every row (semantics of `domain.funnel.Condition`)."""
-    paths, value = shapes.paths(condition.property), condition.value
+    subject, value = text_sql(Subject(condition.property, condition.is_dimension), shapes), condition.value
+    text, parameters = subject
     match condition.op:
         case Operator.EXISTS:
-            return f"({_TEXT} IS {'NULL' if value is False else 'NOT NULL'})", paths
+            return f"({text} IS {'NULL' if value is False else 'NOT NULL'})", parameters
         case Operator.EQUAL:
-            return _any_equal(paths, [value])
+            return _any_equal(subject, [value])
         case Operator.NOT_EQUAL:
-            sql, parameters = _any_equal(paths, [value])
+            sql, parameters = _any_equal(subject, [value])
             return f"(NOT {sql})", parameters
         case Operator.IN:
-            return _any_equal(paths, value if isinstance(value, tuple) else [value])
+            return _any_equal(subject, value if isinstance(value, tuple) else [value])
         case Operator.CONTAINS:
-            return f"coalesce(contains({_TEXT}, ?), false)", [*paths, _text(value)]
+            return f"coalesce(contains({text}, ?), false)", [*parameters, _text(value)]
         case Operator.LESS | Operator.GREATER:
-            return _compare(paths, condition.op.value, value)
+            return _compare(subject, condition.op.value, value)
 
 
 def all_sql(conditions: Sequence[Condition], shapes: Shapes) -> Sql:
@@ -58,20 +69,22 @@ def all_sql(conditions: Sequence[Condition], shapes: Shapes) -> Sql:
     return " AND ".join(sql for sql, _ in parts) or "true", [value for _, values in parts for value in values]
 
 
-def _any_equal(paths: list[Any], values: Sequence[Any]) -> Sql:
+def _any_equal(subject: Sql, values: Sequence[Any]) -> Sql:
+    text, parameters = subject
     numbers = [float(value) for value in values if _is_number(value)]
     texts = [_text(value) for value in values if not _is_number(value)]
-    sql = (
-        f"(coalesce(list_contains(?::DOUBLE[], {_AS_NUMBER}), false)"
-        f" OR coalesce(list_contains(?::VARCHAR[], {_TEXT}), false))"
-    )
-    return sql, [numbers, *paths, *paths, texts, *paths]
+    among_texts = f"coalesce(list_contains(?::VARCHAR[], {text}), false)"
+    if not numbers:
+        return among_texts, [texts, *parameters]
+    among_numbers = f"coalesce(list_contains(?::DOUBLE[], {number_sql(text)}), false)"
+    return f"({among_numbers} OR {among_texts})", [numbers, *parameters, *parameters, texts, *parameters]
 
 
-def _compare(paths: list[Any], operator: str, value: Any) -> Sql:
+def _compare(subject: Sql, operator: str, value: Any) -> Sql:
+    text, parameters = subject
     if _is_number(value):
-        return f"coalesce({_AS_NUMBER} {operator} ?, false)", [*paths, *paths, float(value)]
-    return f"coalesce({_TEXT} {operator} ?, false)", [*paths, _text(value)]
+        return f"coalesce({number_sql(text)} {operator} ?, false)", [*parameters, *parameters, float(value)]
+    return f"coalesce({text} {operator} ?, false)", [*parameters, _text(value)]
 
 
 def _is_number(value: Scalar | Any) -> bool:

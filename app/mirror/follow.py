@@ -9,51 +9,32 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import adbc_driver_postgresql.dbapi as adbc
 import duckdb
-import numpy as np
-import pyarrow as pa
-from sqlalchemy import make_url
 
 from app.errors import FootfallError, Unavailable
+from app.mirror.columns import ColumnCache
 from app.mirror.erase import follow_erasures, holds_erased, write_anew
+from app.mirror.incoming import Numbering, copy_rows
 from app.mirror.readers import Readers
 from app.mirror.schema import clear, first_row, is_damage, open_mirror, put_in_place, remove_file, start_anew
-from app.storage.roles import TAKE_REPORT_ROLE
+from app.mirror.source import connect
+from app.mirror.versions import Versions
 
 logger = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Bits of `stored` for the place in a commit: room for a million events in one commit, and 2^43 transactions.
-POSITION_BITS = 20
-
 REBUILD_RETRY_SECONDS = 5
 # Writing the file anew, to be rid of erased bytes, costs as much as a first look; so not after every single erasure.
 REWRITE_INTERVAL_SECONDS = 3600
 # Reports wait this long at most for those under way, when the new file is to take the old one's place.
 EXCHANGE_PATIENCE_SECONDS = 1.0
-# Seconds, the last in milliseconds; see libpq's connection parameters.
-LIBPQ_TIMEOUTS = {
-    "connect_timeout": "5",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "20000",
-}
-
-# For Postgres itself. The first look copies everything; a look that is stuck must not hold up VACUUM for ever.
-DEADLINES = (
-    "SET statement_timeout = '1h'",
-    "SET lock_timeout = '10s'",
-    "SET idle_in_transaction_session_timeout = '10min'",
-)
 
 # Purpose: one consistent look. The clock is read before the snapshot is taken, so that everything stored before
 # as_of is in. Returns the database's name for itself, the snapshot, the time, and whether there are events of
@@ -64,27 +45,8 @@ LOOK = """
            EXISTS (SELECT FROM event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())) AS from_the_future
     FROM instance
 """
-# Purpose: rows visible in this transaction's snapshot. {new} limits them to those that {seen} had not.
-EVENTS = f"""
-    SELECT storefront_id, (xid::text::bigint << {POSITION_BITS}) + position AS stored, visitor_id, customer_id,
-           account_id, event_name, occurred_at, seq, trust, url, referrer, properties::text AS properties,
-           shape_id, is_bot
-    FROM event WHERE {{new}}
-"""  # noqa: S608  # {{new}} is NEW below or TRUE
-SHAPES = "SELECT shape_id, storefront_id, names FROM property_shape WHERE {new}"
-LINKS = "SELECT visitor_id, customer_id, storefront_id, linked_at FROM visitor_link WHERE {new}"
+# Purpose: which rows a look copies: visible now, and not in the snapshot of the last look, {seen}.
 NEW = "xid >= '{xmin}' AND NOT pg_visible_in_snapshot(xid, '{seen}')"
-
-INSERT_EVENTS = """
-    INSERT INTO event
-    SELECT storefront_id, stored, visitor_id, customer_id, account_id, name_id, epoch_us(occurred_at), seq, trust,
-           url, referrer, properties, shape_id, is_bot
-    FROM incoming
-"""
-INSERT_SHAPES = "INSERT INTO property_shape SELECT shape_id, storefront_id, names FROM incoming"
-INSERT_LINKS = """
-    INSERT OR REPLACE INTO visitor_link SELECT visitor_id, customer_id, storefront_id, epoch_us(linked_at) FROM incoming
-"""
 
 
 class RestoredDump(FootfallError):
@@ -105,14 +67,16 @@ class Progress:
 class Mirror:
     """The mirror file and its follower. Blocking and thread-safe: call it from worker threads."""
 
-    def __init__(self, path: Path, postgres_url: str, *, memory_bytes: int) -> None:
+    def __init__(self, path: Path, postgres_url: str, *, memory_bytes: int, cache_bytes: int) -> None:
         self._path = path
         self._postgres_url = postgres_url
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._duckdb: duckdb.DuckDBPyConnection | None = None
         self._postgres: Any = None
-        self._names: dict[str, int] = {}
+        self._numbering = Numbering()
+        self.columns = ColumnCache(cache_bytes)
+        self.versions = Versions()
         self._look_started = float("-inf")
         self._readers = Readers()
         self._rewriting = threading.Lock()
@@ -133,10 +97,7 @@ class Mirror:
     def close(self) -> None:
         self._closing.set()
         with self._rewriting, self._lock:
-            self._disconnect()
-            if self._duckdb is not None:
-                self._duckdb.close()
-                self._duckdb = None
+            self._discard()
 
     @contextmanager
     def noticing_damage(self) -> Iterator[None]:
@@ -156,7 +117,13 @@ class Mirror:
         self._disconnect()
         if self._duckdb is not None:
             self._duckdb.close()
-        self._duckdb, self._names, self.progress = None, {}, None
+        self._forget()
+
+    def _forget(self) -> None:
+        """The file is closed, and another one may come."""
+        self._duckdb, self.progress = None, None
+        self._numbering.forget()
+        self.columns.clear()
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -202,7 +169,7 @@ class Mirror:
                 if not alone:
                     return False
                 self._duckdb.close()
-                self._duckdb, self._names, self.progress = None, {}, None
+                self._forget()
                 put_in_place(self._written_anew, self._path)
                 self._duckdb = open_mirror(self._path, memory_bytes=self._memory_bytes)
             self._look_started, started = float("-inf"), time.monotonic()
@@ -240,22 +207,27 @@ class Mirror:
         if self._duckdb is None:
             self._duckdb = start_anew(self._path, memory_bytes=self._memory_bytes)
         if self._postgres is None:
-            self._postgres = _connect(self._postgres_url)
+            self._postgres = connect(self._postgres_url)
         with self._postgres.cursor() as postgres, self.cursor() as mirror:
             postgres.execute(BEGIN)
             mirror.execute("BEGIN")
             try:
-                progress = self._copy_new(postgres, mirror)
+                progress, touched, rows_went = self._copy_new(postgres, mirror)
                 mirror.execute("COMMIT")
             except BaseException:
-                self._names = {}  # names that were new are undone with the rest
+                self._numbering.forget()  # what was new is undone with the rest
                 with contextlib.suppress(duckdb.Error):  # a COMMIT that failed has rolled back already
                     mirror.execute("ROLLBACK")
                 raise
+            if rows_went:
+                self.columns.clear()
+                self.versions.bump_all()
+            self.versions.bump(touched)  # once committed: who sees the new number finds the new rows
             postgres.execute("COMMIT")
         return progress
 
-    def _copy_new(self, postgres: Any, mirror: duckdb.DuckDBPyConnection) -> Progress:
+    def _copy_new(self, postgres: Any, mirror: duckdb.DuckDBPyConnection) -> tuple[Progress, set[int], bool]:
+        """Returns how far the mirror is then, the storefronts that got rows, and whether rows went."""
         postgres.execute(LOOK)
         instance_id, snapshot, xmax, now, from_the_future = postgres.fetchone()
         if from_the_future:
@@ -263,23 +235,16 @@ class Mirror:
                 "The events' transaction numbers are of another cluster; `footfall doctor` says what to do."
             )
         new = self._what_is_new(mirror, instance_id, int(xmax))
-        postgres.execute(SHAPES.format(new=new))
-        _each_batch(postgres, mirror, INSERT_SHAPES, lambda batch: batch)
-        postgres.execute(LINKS.format(new=new))
-        _each_batch(postgres, mirror, INSERT_LINKS, lambda batch: batch)
-        postgres.execute(EVENTS.format(new=new))
-        self._load_names(mirror)
-        copied = _each_batch(postgres, mirror, INSERT_EVENTS, lambda batch: self._with_name_ids(mirror, batch))
+        copied, touched = copy_rows(postgres, mirror, new, self._numbering)
         erased = follow_erasures(postgres, mirror, new)
         as_of_us = (now - EPOCH) // timedelta(microseconds=1)
         mirror.execute(
             "UPDATE follower SET instance_id = ?, snapshot = ?, as_of_us = ?",
             [instance_id, snapshot, as_of_us],
         )
-        if erased:
-            return Progress(as_of_us, _count(mirror))
-        known = self.progress.event_count if self.progress and new != "TRUE" else _count(mirror) - copied
-        return Progress(as_of_us, known + copied)
+        if erased or new == "TRUE" or not self.progress:
+            return Progress(as_of_us, _count(mirror)), touched, bool(erased) or new == "TRUE"
+        return Progress(as_of_us, self.progress.event_count + copied), touched, False
 
     def _what_is_new(self, mirror: duckdb.DuckDBPyConnection, instance_id: str, xmax: int) -> str:
         """The condition on Postgres' rows; everything when the mirror is empty or of another database's past."""
@@ -294,62 +259,9 @@ class Mirror:
                 extra={"action": "mirror_reset"},
             )
             clear(mirror)
-            self._names = {}
+            self._numbering.forget()
             return "TRUE"
         return NEW.format(xmin=xmin, seen=seen)
-
-    def _load_names(self, mirror: duckdb.DuckDBPyConnection) -> None:
-        if not self._names:
-            self._names = {name: name_id for name_id, name in mirror.execute("FROM event_name").fetchall()}
-
-    def _with_name_ids(self, mirror: duckdb.DuckDBPyConnection, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Event names become small numbers."""
-        names = batch.column("event_name").dictionary_encode()
-        ids = np.empty(len(names.dictionary), np.int32)
-        for place, name in enumerate(names.dictionary.to_pylist()):
-            if name not in self._names:
-                self._names[name] = len(self._names)
-                mirror.execute("INSERT INTO event_name VALUES (?, ?)", [self._names[name], name])
-            ids[place] = self._names[name]
-        return batch.append_column("name_id", pa.array(ids[names.indices.to_numpy()]))
-
-
-def _connect(postgres_url: str) -> Any:
-    """A connection that may read, and nothing else, where there is a role for that."""
-    postgres = adbc.connect(_with_timeouts(postgres_url), autocommit=True)
-    try:
-        with postgres.cursor() as cursor:
-            cursor.execute(TAKE_REPORT_ROLE)
-            cursor.fetchall()
-            for statement in DEADLINES:
-                cursor.execute(statement)
-    except BaseException:
-        postgres.close()
-        raise
-    return postgres
-
-
-def _with_timeouts(postgres_url: str) -> str:
-    """The address with what it does not say itself: a server that vanished must not hold reports up for hours."""
-    url = make_url(postgres_url)
-    return url.set(query={**LIBPQ_TIMEOUTS, **url.query}).render_as_string(hide_password=False)
-
-
-def _each_batch(
-    postgres: Any,
-    mirror: duckdb.DuckDBPyConnection,
-    insert: str,
-    prepare: Callable[[pa.RecordBatch], pa.RecordBatch],
-) -> int:
-    """Stream the rows of the last query into the mirror; returns how many there were."""
-    count = 0
-    for batch in postgres.fetch_record_batch():
-        if batch.num_rows:
-            mirror.register("incoming", pa.Table.from_batches([prepare(batch)]))
-            mirror.execute(insert)
-            mirror.unregister("incoming")
-            count += batch.num_rows
-    return count
 
 
 def _count(mirror: duckdb.DuckDBPyConnection) -> int:

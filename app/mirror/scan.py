@@ -3,38 +3,57 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from app.domain.funnel import Alternative
-from app.mirror.conditions import Shapes, all_sql
+from app.mirror.columns import Column, ColumnCache, Subject
+from app.mirror.conditions import Shapes, text_sql
 from app.mirror.follow import Mirror
 from app.mirror.schema import first_row
+from app.mirror.seen import EVENTS_OF_ROWS, Seen, seen_events
+from app.mirror.wanted import BITS_MAX, TIME_MAX_US, Wanted, masks, relevant_sql
+
+# All that a report asks a scan with, or gets from it.
+__all__ = [
+    "BITS_MAX",
+    "TIME_MAX_US",
+    "Column",
+    "Links",
+    "Matches",
+    "Scan",
+    "Seen",
+    "Subject",
+    "Wanted",
+    "Whose",
+    "open_scan",
+]
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 UInt64s = npt.NDArray[np.uint64]
 
-TIME_MAX_US = 2**62  # beyond every time we store
-BITS_MAX = 63  # of a mask; DuckDB makes it as a signed number
+# The parameters are those of a Whose.
+OF_WHOM = "AND (list_contains(?::BIGINT[], visitor_id) OR list_contains(?::BIGINT[], customer_id))"
+PIECE_ROWS = 1_000_000  # read at once into a column: bounds what is held besides the column itself
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One bit of the mask: the events that match any of the alternatives (their `after` aside), from start_us on."""
+class Whose(NamedTuple):
+    """Visitors and customers, by our ids."""
 
-    any_of: tuple[Alternative, ...]
-    start_us: int
+    visitor_ids: Sequence[int]
+    customer_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
     """Events that match at least one wanted bit, in no particular order; one element per event in every column.
 
-    visitor_id and customer_id: 0 when the event has none. mask: bit b set = matches wanted[b].
+    visitor_id, customer_id and account_id: 0 when the event has none; account_id is empty unless it was asked for.
+    row_number: the event's place in a `Column` of the same storefront. mask: bit b set = matches wanted[b].
     """
 
     visitor_id: Int64s
@@ -43,6 +62,8 @@ class Matches:
     seq: Int32s
     stored: Int64s
     mask: UInt64s
+    row_number: Int64s
+    account_id: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +82,101 @@ class Scan:
     storefront_id: int
     as_of_us: int
     _cursor: duckdb.DuckDBPyConnection
+    _cache: ColumnCache
+    _generation: int  # of the cache, when the look began
     events_read: int = field(default=0)
+    # Compiled passes look at it now and then, and end when it is set.
+    stop: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(1, np.uint8))
+    _columns: dict[Subject, Column] = field(default_factory=dict)
 
-    def matches(self, wanted: Sequence[Wanted], end_us: int, *, include_bots: bool = False) -> Matches:
-        """Events before end_us that match any of the wanted bits (at most BITS_MAX of them)."""
+    def matches(
+        self,
+        wanted: Sequence[Wanted],
+        end_us: int,
+        *,
+        include_bots: bool = False,
+        every_event_from_us: int | None = None,
+        with_account: bool = False,
+        as_of_us: int | None = None,
+        whose: Whose | None = None,
+    ) -> Matches:
+        """Events before end_us that match any of the wanted bits (at most BITS_MAX of them).
+
+        every_event_from_us: from then on events that match none are returned too, with mask 0.
+        as_of_us: only events received before it. whose: only events that name one of these.
+        """
         names = {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}
-        mask_of_name, conditional_sql, parameters = _masks(wanted, names, self._shapes())
+        mask_of_name, conditional_sql, parameters = masks(wanted, names, self._shapes())
+        every_from_us = TIME_MAX_US if every_event_from_us is None else every_event_from_us
         found = self._fetch(
             f"""
             SELECT coalesce(visitor_id, 0) AS visitor_id, coalesce(customer_id, 0) AS customer_id, occurred_at_us, seq,
-                   stored, name_id {conditional_sql}
+                   stored, row_number, name_id
+                   {", coalesce(account_id, 0) AS account_id" if with_account else ""} {conditional_sql}
             FROM event
-            WHERE storefront_id = ? AND occurred_at_us < ? AND ({_relevant_sql(wanted, names)})
+            WHERE storefront_id = ? AND occurred_at_us < ? AND ({relevant_sql(wanted, names, every_from_us)})
                   {"" if include_bots else "AND is_bot IS NULL"}
+                  {"" if as_of_us is None else f"AND received_at_us < {as_of_us}"}
+                  {"" if whose is None else OF_WHOM}
             """,  # noqa: S608  # made from our own words and numbers; names and values are bound
-            [*parameters, self.storefront_id, min(end_us, TIME_MAX_US)],
+            [*parameters, self.storefront_id, min(end_us, TIME_MAX_US), *(whose or ())],
         )
+        found.setdefault("account_id", np.empty(0, np.int64))
         mask = mask_of_name[found.pop("name_id")]
         self.events_read += len(mask)
         if conditional_sql:
             mask |= found.pop("conditional").view(np.uint64)
-            kept = mask != 0
-            return Matches(**{name: column[kept] for name, column in found.items()}, mask=mask[kept])
+            kept = (mask != 0) | (found["occurred_at_us"] >= every_from_us)
+            mask = mask[kept]
+            found = {name: column[kept] if len(column) else column for name, column in found.items()}
         return Matches(**found, mask=mask)
+
+    def every_event(self, end_us: int, *, include_bots: bool = False, as_of_us: int | None = None) -> Iterator[Matches]:
+        """All events before end_us, some at a time and with mask 0; as_of_us: only those received before it."""
+        for start in range(0, self._row_count(0), PIECE_ROWS):
+            found = self._fetch(
+                f"""
+                SELECT coalesce(visitor_id, 0) AS visitor_id, coalesce(customer_id, 0) AS customer_id, occurred_at_us,
+                       seq, stored, row_number
+                FROM event
+                WHERE storefront_id = ? AND row_number >= ? AND row_number < ? AND occurred_at_us < ?
+                      {"" if include_bots else "AND is_bot IS NULL"}
+                      {"" if as_of_us is None else f"AND received_at_us < {as_of_us}"}
+                """,  # noqa: S608  # made from our own words and numbers
+                [self.storefront_id, start, start + PIECE_ROWS, min(end_us, TIME_MAX_US)],
+            )
+            count = len(found["row_number"])
+            self.events_read += count
+            yield Matches(**found, mask=np.zeros(count, np.uint64), account_id=np.empty(0, np.int64))
+
+    def column(self, subject: Subject) -> Column:
+        """What the subject is of every event of the storefront, by row_number. Raises Invalid for no such dimension."""
+        if subject not in self._columns:
+            sql, parameters = text_sql(subject, self._shapes())
+
+            def pieces(first_row_number: int) -> Iterator[pa.Table]:
+                for start in range(first_row_number, self._row_count(first_row_number), PIECE_ROWS):
+                    yield self._cursor.sql(
+                        f"""
+                        SELECT row_number::INTEGER AS row_number, {sql} AS text FROM event
+                        WHERE storefront_id = ? AND row_number >= ? AND row_number < ?
+                        """,  # noqa: S608  # made from our own words; names are bound
+                        params=[*parameters, self.storefront_id, start, start + PIECE_ROWS],
+                    ).to_arrow_table()
+
+            self._columns[subject] = self._cache.column(self.storefront_id, subject, self._generation, pieces)
+        return self._columns[subject]
+
+    def _row_count(self, known: int) -> int:
+        """One more than the highest row_number; any number up to `known` when it is not beyond that."""
+        query = "SELECT max(row_number) + 1 FROM event WHERE storefront_id = ? AND row_number >= ?"
+        row = first_row(self._cursor.execute(query, [self.storefront_id, known]))
+        return int(row[0]) if row and row[0] is not None else known
+
+    def events(self, row_numbers: Int64s) -> list[Seen]:
+        """Events in full, in the order given; for a page of some thousands at most."""
+        found = self._cursor.sql(EVENTS_OF_ROWS, params=[self.storefront_id, row_numbers.tolist()]).fetchall()
+        return seen_events(row_numbers, found, self._shapes())
 
     def links(self) -> Links:
         found = self._fetch(
@@ -100,7 +193,8 @@ class Scan:
         return Shapes(self._cursor.execute(query, [self.storefront_id]).fetchall())
 
     def interrupt(self) -> None:
-        """End a query that another thread is running on this scan; it raises duckdb.InterruptException there."""
+        """End what another thread is running on this scan: a query raises duckdb.InterruptException there."""
+        self.stop[0] = 1
         self._cursor.interrupt()
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
@@ -109,54 +203,16 @@ class Scan:
         return {name: table.column(name).to_numpy() for name in table.column_names}
 
 
-def _masks(wanted: Sequence[Wanted], names: dict[str, int], shapes: Shapes) -> tuple[UInt64s, str, list[Any]]:
-    """Per name the bits that need no condition, and one more column in SQL, with its parameters, for those that do."""
-    mask_of_name = np.zeros(max(names.values(), default=-1) + 1, np.uint64)
-    terms: list[str] = []
-    parameters: list[Any] = []
-    for bit, want in enumerate(wanted):
-        conditional: list[str] = []
-        for alternative in want.any_of:
-            name_id = names.get(alternative.event_name)
-            if name_id is None:
-                continue
-            if not alternative.where:
-                mask_of_name[name_id] |= np.uint64(1 << bit)
-                continue
-            sql, values = all_sql(alternative.where, shapes)
-            conditional.append(f"(name_id = {name_id} AND {sql})")
-            parameters += values
-        if conditional:
-            terms.append(f"CASE WHEN {' OR '.join(conditional)} THEN {1 << bit} ELSE 0 END")
-    column = f", ({' | '.join(terms)})::BIGINT AS conditional" if terms else ""
-    return mask_of_name, column, parameters
-
-
-def _relevant_sql(wanted: Sequence[Wanted], names: dict[str, int]) -> str:
-    """Rows worth reading: per name, from the earliest time that any bit wants it."""
-    starts: dict[int, int] = {}
-    for want in wanted:
-        for alternative in want.any_of:
-            name_id = names.get(alternative.event_name)
-            if name_id is not None:
-                starts[name_id] = min(starts.get(name_id, TIME_MAX_US), want.start_us)
-    groups = {start: [name_id for name_id in starts if starts[name_id] == start] for start in set(starts.values())}
-    parts = [
-        f"(occurred_at_us >= {start} AND name_id IN ({', '.join(map(str, name_ids))}))"
-        for start, name_ids in groups.items()
-    ]
-    return " OR ".join(parts) or "false"
-
-
 @contextmanager
 def open_scan(mirror: Mirror, storefront_id: int) -> Iterator[Scan]:
     """A consistent look at what the mirror holds now; nothing a follower adds meanwhile shows in it."""
     with mirror.cursor() as cursor:
+        generation = mirror.columns.generation  # first: what was erased before it changed, the look does not see
         cursor.execute("BEGIN")
         try:
             row = first_row(cursor.execute("SELECT as_of_us FROM follower"))
             as_of_us = row[0] if row else None
             assert as_of_us is not None, "catch_up() comes first"
-            yield Scan(storefront_id, as_of_us, cursor)
+            yield Scan(storefront_id, as_of_us, cursor, mirror.columns, generation)
         finally:
             cursor.execute("ROLLBACK")

@@ -12,7 +12,7 @@ from app.errors import FootfallError
 logger = logging.getLogger(__name__)
 
 # Raised with every change of the tables below: a file of another version is thrown away and built anew.
-VERSION = 3
+VERSION = 4
 
 TABLES = """
 CREATE TABLE event (
@@ -23,13 +23,15 @@ CREATE TABLE event (
     account_id BIGINT,
     name_id INTEGER NOT NULL,
     occurred_at_us BIGINT NOT NULL,
+    received_at_us BIGINT NOT NULL,
     seq INTEGER NOT NULL,
     trust UTINYINT NOT NULL,
     url VARCHAR,
     referrer VARCHAR,
     properties VARCHAR NOT NULL,     -- JSON: an object, or the array of its values when there is a shape_id
     shape_id INTEGER,
-    is_bot BOOLEAN                   -- NULL for people
+    is_bot BOOLEAN,                  -- NULL for people
+    row_number BIGINT NOT NULL       -- within the storefront, from 0, in the order taken in; erasures leave holes
 );
 CREATE TABLE property_shape (shape_id INTEGER PRIMARY KEY, storefront_id INTEGER NOT NULL, names VARCHAR[] NOT NULL);
 CREATE TABLE event_name (name_id INTEGER PRIMARY KEY, name VARCHAR NOT NULL);

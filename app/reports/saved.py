@@ -11,9 +11,19 @@ from app.access import StorefrontOfKey
 from app.domain.storefront import Storefront
 from app.domain.time_range import from_us
 from app.errors import NotFound
+from app.reports.conditions import Params
 from app.reports.funnel.params import FunnelParams, RangeParams
+from app.reports.published import PublishPeriod
 from app.reports.ranges import Moment, bounds_us
-from app.storage.funnels import SavedFunnel, delete_funnel, list_funnels, load_funnel, save_funnel
+from app.storage.funnels import (
+    SavedFunnel,
+    delete_funnel,
+    list_funnels,
+    load_funnel,
+    publish_funnel,
+    save_funnel,
+    unpublish_funnel,
+)
 
 FunnelName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="letters, digits, _ . -")]
 
@@ -40,13 +50,22 @@ class OtherRange(BaseModel):
         return params.model_copy(update={"range": RangeParams(start=from_us(start_us), end=from_us(end_us))})
 
 
+class Publishing(Params):
+    """Show the funnel's last complete period as metrics."""
+
+    period: PublishPeriod = PublishPeriod.DAY
+
+
 class SavedFunnelAnswer(BaseModel):
+    """updated_at: of the definition. publish: null when the funnel is not shown as metrics."""
+
     name: str
     definition: FunnelParams
     updated_at: datetime
+    publish: Publishing | None
 
 
-def saved_funnels_router(engine: AsyncEngine, reader: StorefrontOfKey) -> APIRouter:
+def saved_funnels_router(engine: AsyncEngine, reader: StorefrontOfKey, published_max: int) -> APIRouter:
     router = APIRouter(prefix="/v1/funnels", tags=["set-up"])
 
     @router.put("/{name}", summary="Save a funnel", responses={201: {"description": "The name is new"}})
@@ -56,7 +75,7 @@ def saved_funnels_router(engine: AsyncEngine, reader: StorefrontOfKey) -> APIRou
         storefront: Annotated[Storefront, Depends(reader)],
         response: Response,
     ) -> SavedFunnelAnswer:
-        params.definition(storefront.stages)  # a stage that does not exist is refused now, not when it is asked for
+        params.definition(storefront)  # a stage that does not exist is refused now, not when it is asked for
         definition = params.model_dump(mode="json", exclude_unset=True)
         is_new = await save_funnel(engine, storefront.storefront_id, name, definition)
         response.status_code = 201 if is_new else 200
@@ -75,6 +94,24 @@ def saved_funnels_router(engine: AsyncEngine, reader: StorefrontOfKey) -> APIRou
         if not await delete_funnel(engine, storefront.storefront_id, name):
             raise _not_found(name)
 
+    @router.put(
+        "/{name}/publish",
+        summary="Show a saved funnel as metrics",
+        responses={409: {"description": "As many as may be are published"}},
+    )
+    async def publish(
+        name: FunnelName, publishing: Publishing, storefront: Annotated[Storefront, Depends(reader)]
+    ) -> SavedFunnelAnswer:
+        found = await find_saved(engine, storefront, name)
+        FunnelParams.model_validate(found.definition).definition(storefront)  # its stages may have gone since
+        await publish_funnel(engine, storefront.storefront_id, name, publishing.period, published_max=published_max)
+        return _shown(await find_saved(engine, storefront, name))
+
+    @router.delete("/{name}/publish", summary="Show a saved funnel no longer", status_code=204)
+    async def unpublish(name: FunnelName, storefront: Annotated[Storefront, Depends(reader)]) -> None:
+        if not await unpublish_funnel(engine, storefront.storefront_id, name):
+            raise _not_found(name)
+
     return router
 
 
@@ -91,6 +128,10 @@ def _not_found(name: str) -> NotFound:
 
 
 def _shown(found: SavedFunnel) -> SavedFunnelAnswer:
+    period = found.published_period
     return SavedFunnelAnswer(
-        name=found.name, definition=FunnelParams.model_validate(found.definition), updated_at=found.updated_at
+        name=found.name,
+        definition=FunnelParams.model_validate(found.definition),
+        updated_at=found.updated_at,
+        publish=None if period is None else Publishing(period=PublishPeriod(period)),
     )

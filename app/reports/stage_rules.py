@@ -7,9 +7,10 @@ from pydantic import Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.access import StorefrontOfKey
+from app.domain.funnel import Condition
 from app.domain.stages import Stage, StageRule, stage_alternatives
 from app.domain.storefront import KeyDirectory, Storefront
-from app.reports.funnel.params import CONDITIONS_MAX, ConditionParams, Label, Name, Params
+from app.reports.conditions import CONDITIONS_MAX, ConditionParams, Label, Name, Params
 from app.storage.storefronts import save_stages
 
 STAGES_MAX = 20
@@ -87,13 +88,18 @@ def _params(stage: Stage) -> StageParams:
             "rules": [
                 {
                     "event": rule.event_name,
-                    "where": [{"property": c.property, "op": c.op, "value": _json(c.value)} for c in rule.where],
+                    "where": [_condition(condition) for condition in rule.where],
                     "after": rule.after,
                 }
                 for rule in stage.rules
             ],
         }
     )
+
+
+def _condition(condition: Condition) -> dict[str, object]:
+    subject = "dimension" if condition.is_dimension else "property"
+    return {subject: condition.property, "op": condition.op, "value": _json(condition.value)}
 
 
 def _json(value: object) -> object:

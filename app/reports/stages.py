@@ -35,7 +35,7 @@ class StagesReport:
             *bounds_us(params.from_, params.to, storefront),
             params.conversion_window_seconds * MICROSECONDS_PER_SECOND,
         )
-        return shape_funnel(definition, match_funnel(definition, scan, include_bots=params.include_bots), scan)
+        return shape_funnel(match_funnel(definition, scan, include_bots=params.include_bots), scan)
 
 
 STAGES = StagesReport()

@@ -3,13 +3,22 @@
 import numpy as np
 
 from app.match.actors import group_by_actor, person_ids
-from app.match.sequence import Bounds, StepBits, match_in_order
+from app.match.chains import match_chains
+from app.match.gates import Bits, blank_persons, resolve
+from app.match.rules import Exclusions, Lanes, Rules
+from app.match.sessions import split_sessions
 
 
 def compile_matchers() -> None:
     """Runs every compiled function once, on one event."""
-    one, seq, mask = np.ones(1, np.int64), np.zeros(1, np.int32), np.ones(1, np.uint64)
+    one, mask = np.ones(1, np.int64), np.ones(1, np.uint64)
+    number, none = np.zeros(1, np.int32), np.zeros(0, np.int64)
     persons = person_ids(one, one, one, one, one, one)
-    sequences = group_by_actor(persons, one, seq, one, mask, mask)
-    bits = np.zeros(1, np.int32)
-    match_in_order(sequences, StepBits(bits, bits - 1, 1, 0), Bounds(0, 2, 1))
+    sequences = group_by_actor(persons, one, number, one, mask)
+    resolved = resolve(sequences.offsets, sequences.mask, Bits(number, number - 1, 1))
+    blank_persons(sequences.offsets, resolved, 1, 0, 1)
+    split_sessions(sequences.offsets, sequences.occurred_at_us, 1)
+    nothing = number[:0]
+    exclusions = Exclusions(nothing, nothing, np.zeros(1, np.int64), none, nothing, number + 1)
+    rules = Rules(1, 0, 2, 1, False, False, False, one, one - 1, np.zeros(1, np.bool_), exclusions)
+    match_chains(sequences, Lanes(none, none, none, none), rules, np.zeros(1, np.uint8))

@@ -92,4 +92,9 @@ def _stage(stored: Mapping[str, Any]) -> Stage:
 
 def _condition(stored: Mapping[str, Any]) -> Condition:
     value = stored.get("value")
-    return Condition(stored["property"], Operator(stored["op"]), tuple(value) if isinstance(value, list) else value)
+    return Condition(
+        stored.get("property") or stored["dimension"],
+        Operator(stored["op"]),
+        tuple(value) if isinstance(value, list) else value,
+        is_dimension=stored.get("dimension") is not None,
+    )

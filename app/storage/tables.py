@@ -96,6 +96,8 @@ saved_funnel = Table(
     Column("name", Text, primary_key=True),
     Column("definition", JSONB, nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    # Shown as metrics, for the last complete day, week or month; NULL: not at all.
+    Column("published_period", Text, nullable=True),
 )
 
 visitor = Table(

@@ -189,11 +189,5 @@ class Load:
         """What was answered 202 is stored a little later."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS if self.statuses[202] else 0):
-                while not await self._all_stored():  # noqa: ASYNC110  # only Postgres knows
+                while await self.lost():  # noqa: ASYNC110  # only Postgres knows
                     await asyncio.sleep(RETRY_SECONDS)
-
-    async def _all_stored(self) -> bool:
-        try:
-            return not await self.lost()
-        except asyncpg.PostgresConnectionError:  # it ended itself once more, as it does while its disk is full
-            return False

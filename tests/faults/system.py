@@ -116,8 +116,16 @@ class System:
         return postmaster_of(self.data_dir)
 
     async def rows(self, query: str) -> Sequence[asyncpg.Record]:
-        async with self.connection() as connection:
-            return await connection.fetch(query)  # type: ignore[no-any-return]
+        """Asks again when Postgres ends itself meanwhile, as it does while the disk of its log is nearly full."""
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                async with self.connection() as connection:
+                    return await connection.fetch(query)  # type: ignore[no-any-return]
+            except asyncpg.PostgresConnectionError:
+                if time.monotonic() > give_up_at:
+                    raise
+                await asyncio.sleep(POLL_SECONDS)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:

@@ -11,6 +11,7 @@ from app.mirror.follow import Mirror
 from app.storage.database import DatabaseUrl
 
 MEMORY_BYTES = 256 * 1024**2
+CACHE_BYTES = 64 * 1024**2
 INSERT_EVENT = """
     INSERT INTO event (storefront_id, event_id, client_time, occurred_at, received_at, visitor_id, position, seq,
                        trust, event_name, properties)
@@ -46,7 +47,7 @@ def execute(connection: Any, statement: str) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def mirror_at(path: Path, database: DatabaseUrl) -> Iterator[Mirror]:
-    mirror = Mirror(path, database.libpq, memory_bytes=MEMORY_BYTES)
+    mirror = Mirror(path, database.libpq, memory_bytes=MEMORY_BYTES, cache_bytes=CACHE_BYTES)
     mirror.open()
     try:
         yield mirror

@@ -13,6 +13,7 @@ from app.domain.time_range import from_us
 from app.mirror.follow import Mirror
 from app.mirror.scan import open_scan
 from app.storage.database import DatabaseUrl
+from tests.conftest import run_sql
 from tests.integration.mirror_rows import add, execute, mirror_at, read, store, transaction, visitors
 
 
@@ -231,3 +232,36 @@ def test_lag_is_the_time_since_the_last_look(mirror: Mirror) -> None:
     before = time.monotonic()
     mirror.catch_up()
     assert mirror.lag_seconds() <= time.monotonic() - before
+
+
+def test_rows_are_numbered_within_their_storefront_and_go_on_after_a_failure_and_a_restart(
+    tmp_path: Path, database: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("out of luck")
+
+    path = tmp_path / "mirror.duckdb"
+    with mirror_at(path, database) as mirror:
+        store(database, 1, 2)
+        mirror.catch_up()
+        store(database, 3)
+        with monkeypatch.context() as patched:
+            patched.setattr("app.mirror.follow.follow_erasures", fail)
+            with pytest.raises(OSError, match="out of luck"):
+                mirror.catch_up()
+        run_sql(database, "UPDATE event SET storefront_id = 2, xid = pg_current_xact_id() WHERE visitor_id = 3")
+        mirror.catch_up()
+        store(database, 4)
+        mirror.catch_up()
+    with mirror_at(path, database) as mirror:
+        store(database, 5)
+        mirror.catch_up()
+        numbered = read(mirror, "SELECT storefront_id, row_number, visitor_id FROM event ORDER BY ALL")
+    assert numbered == [(1, 0, 1), (1, 1, 2), (1, 2, 4), (1, 3, 5), (2, 0, 3)]
+
+
+def test_the_time_of_receipt_is_copied(mirror: Mirror, database: DatabaseUrl) -> None:
+    store(database, 1)
+    run_sql(database, "UPDATE event SET received_at = '2025-03-01T00:00:05.000007Z', xid = pg_current_xact_id()")
+    mirror.catch_up()
+    assert read(mirror, "SELECT received_at_us - occurred_at_us FROM event") == [(5_000_007,)]

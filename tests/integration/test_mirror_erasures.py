@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.mirror.follow import Mirror
+from app.mirror.scan import Subject, open_scan
 from app.storage.database import DatabaseUrl
 from tests.conftest import run_sql
 from tests.integration.mirror_rows import add, mirror_at, read, store, transaction, visitors
@@ -189,6 +190,40 @@ def test_a_file_left_half_written_is_removed(tmp_path: Path, database: DatabaseU
 
     with mirror_at(tmp_path / "mirror.duckdb", database):
         assert not left.exists()
+
+
+def urls(mirror: Mirror) -> list[str]:
+    """Those of the column in memory."""
+    with open_scan(mirror, 1) as scan:
+        return sorted(scan.column(Subject("url", is_dimension=True)).texts)
+
+
+def test_what_is_erased_goes_from_the_columns_in_memory(mirror: Mirror, database: DatabaseUrl) -> None:
+    distinctive(database, 1, count=1)
+    distinctive(database, 2, count=1)
+    mirror.catch_up()
+    with open_scan(mirror, 1) as under_way:
+        assert urls(mirror) == ["visitor-1-1", "visitor-2-1"]
+        erase(database, "visitor_ids", "'{1}'")
+        mirror.catch_up()
+        assert urls(mirror) == ["visitor-2-1"]
+        assert len(under_way.column(Subject("url", is_dimension=True)).texts) == 2
+    distinctive(database, 3, count=1)
+    mirror.catch_up()
+    assert urls(mirror) == ["visitor-2-1", "visitor-3-1"]
+
+
+def test_a_file_written_anew_keeps_the_row_numbers(mirror: Mirror, database: DatabaseUrl) -> None:
+    store(database, 1, 2, 3)
+    mirror.catch_up()
+    erase(database, "visitor_ids", "'{2}'")
+    mirror.catch_up()
+    generation = mirror.columns.generation
+    assert mirror.rewrite()
+    store(database, 4)
+    mirror.catch_up()
+    assert read(mirror, "SELECT visitor_id, row_number FROM event ORDER BY ALL") == [(1, 0), (3, 2), (4, 3)]
+    assert mirror.columns.generation > generation
 
 
 def test_closing_ends_a_rewrite_that_waits(tmp_path: Path, database: DatabaseUrl) -> None:

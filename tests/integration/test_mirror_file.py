@@ -126,6 +126,12 @@ def test_a_harmed_mirror_is_built_anew(path: Path, database: DatabaseUrl, harm: 
         assert visitors(mirror) == [1, 2, 3]
 
 
+def test_a_file_of_another_version_is_not_read(path: Path, database: DatabaseUrl) -> None:
+    make_it_of_another_version(path)
+    with mirror_at(path, database) as mirror:
+        assert visitors(mirror) == []
+
+
 def test_a_mirror_of_another_database_is_built_anew(path: Path, postgres: DatabaseUrl, template: str) -> None:
     with new_database(postgres, template) as other:
         run_sql(other, "UPDATE instance SET instance_id = gen_random_uuid()")  # clones share the template's

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.outcome import Outcome
-from app.mirror.follow import _connect
+from app.mirror.source import connect
 from app.storage.database import DatabaseUrl, create_ingest_pool, create_report_engine, migrate
 from app.storage.events import PostgresSink
 from app.storage.partitions import ensure_months
@@ -85,7 +85,7 @@ async def test_reports_read_everything_and_so_does_the_mirror(
 
     async with reading.connect() as connection:
         assert (await connection.execute(text(query))).scalar() == "footfall_report"
-    with _connect(database.libpq) as mirror, mirror.cursor() as cursor:
+    with connect(database.libpq) as mirror, mirror.cursor() as cursor:
         cursor.execute(query)
         assert cursor.fetchone() == ("footfall_report",)
 

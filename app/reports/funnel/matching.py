@@ -1,91 +1,234 @@
-"""From a funnel definition to one result per person: scan and match, shared by every report that is a funnel."""
+"""From a funnel definition to one result per actor: scan and match, shared by every report that is a funnel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from app.domain.funnel import Alternative, FunnelDefinition
-from app.errors import Invalid
+from app.domain.funnel import Actor, Count, Exclusion, FunnelDefinition, Order
 from app.match.actors import group_by_actor, person_ids
-from app.match.sequence import Bounds, MatchResult, StepBits, match_in_order
-from app.mirror.scan import BITS_MAX, TIME_MAX_US, Matches, Scan, Wanted
+from app.match.chains import match_chains
+from app.match.gates import blank_persons, resolve
+from app.match.rules import NEVER, Chains, Exclusions, Int64s, Lanes, Rules, Sequences, UInt64s
+from app.match.sessions import split_sessions
+from app.mirror.columns import Subject
+from app.mirror.scan import Matches, Scan, Whose
+from app.reports.funnel.targets import Targets, targets_of
+
+NO_LANES = Lanes(*(np.zeros(0, np.int64) for _ in Lanes._fields))
 
 
-@dataclass(frozen=True, slots=True)
-class Bit:
-    """What one bit of the mask stands for: alternatives of a target (a step, or step_count + a gate) that all
-    need the same gate (-1: none)."""
+@dataclass(frozen=True)
+class Attempts:
+    """One element per actor who entered (count = entries: per attempt), from which every answer is computed.
 
-    target: int
-    gate: int
-    any_of: tuple[Alternative, ...]
+    now_us: what is open at this time is in progress. person: by row of `events`, negative for customers.
+    """
+
+    definition: FunnelDefinition
+    events: Matches
+    person: Int64s
+    sequences: Sequences
+    lanes: Lanes
+    rules: Rules
+    chains: Chains
+    now_us: int
+
+    @property
+    def depth(self) -> npt.NDArray[np.int32]:
+        """Steps reached, from 1."""
+        return self.chains.depth
+
+    @property
+    def is_open(self) -> npt.NDArray[np.bool_]:
+        """Whether it could still go further."""
+        return (self.depth < len(self.definition.steps)) & (self.chains.open_until_us >= self.now_us)
+
+    @property
+    def is_past(self) -> bool:
+        """Whether a time was asked for that has come, so that what was open then stays so."""
+        return self.now_us == self.definition.as_of_us
+
+    def positions(self, step_index: int) -> Int64s:
+        """Per attempt the position of its event for the step in `sequences`; -1: not reached, or skipped."""
+        found = np.full(len(self.depth), -1, np.int64)
+        reached = self.depth > step_index
+        found[reached] = self.chains.position[self.chains.start[reached] + step_index]
+        return found
+
+    def only(self, chosen: npt.NDArray[np.bool_] | Int64s) -> "Attempts":
+        """Some of them, by their numbers or a truth value each."""
+        chains = self.chains
+        some = Chains(
+            chains.actor[chosen],
+            chains.depth[chosen],
+            chains.open_until_us[chosen],
+            chains.start[chosen],
+            chains.position,
+        )
+        return replace(self, chains=some)
+
+    def times_us(self, positions: Int64s) -> Int64s:
+        return self.sequences.occurred_at_us[positions]
+
+    def rows(self, positions: Int64s) -> Int64s:
+        """Rows of `events`."""
+        return self.sequences.row[positions]
 
 
-def match_funnel(definition: FunnelDefinition, scan: Scan, *, include_bots: bool = False) -> MatchResult:
-    """Raises Invalid when the steps have more distinct conditions than a mask has bits."""
-    bits, gate_count = _bits(definition)
-    step_count = len(definition.steps)
-    end_us = min(definition.end_us + definition.conversion_window_us, TIME_MAX_US - 1)
-    wanted = [Wanted(bit.any_of, definition.start_us if bit.target < step_count else -TIME_MAX_US) for bit in bits]
-    matches = scan.matches(wanted, end_us + 1, include_bots=include_bots)
-    sequences = group_by_actor(
-        _persons(matches, scan),
-        matches.occurred_at_us,
-        matches.seq,
-        matches.stored,
-        matches.mask,
-        _step_mask(matches, bits, step_count),
+def match_funnel(
+    definition: FunnelDefinition, scan: Scan, *, include_bots: bool = False, whose: Whose | None = None
+) -> Attempts:
+    """Raises Invalid when the definition has more conditions than can be asked at once.
+
+    whose: only events that name one of these.
+    """
+    targets = targets_of(definition)
+    needs_all = definition.order is Order.STRICT or definition.actor is Actor.SESSION
+    end_us = max([definition.last_us + 1, *(each.end_us for each in definition.persons)])
+    events = scan.matches(
+        targets.wanted,
+        end_us,
+        include_bots=include_bots,
+        every_event_from_us=definition.start_us if needs_all else None,
+        with_account=definition.actor is Actor.ACCOUNT,
+        as_of_us=definition.as_of_us,
+        whose=whose,
     )
-    step_bits = StepBits(
-        np.array([bit.target for bit in bits], np.int32),
-        np.array([bit.gate for bit in bits], np.int32),
-        step_count,
-        gate_count,
-    )
-    bounds = Bounds(definition.start_us, definition.end_us, definition.conversion_window_us)
-    return match_in_order(sequences, step_bits, bounds)
+    person = _persons(events, scan)
+    sequences = _sequences(definition, targets, events, person)
+    steps = sequences.mask
+    if not targets.are_steps_alone:
+        steps = steps & np.uint64((1 << targets.step_count) - 1)
+    rules = _rules(definition, _exclusions(definition, sequences.mask))
+    lanes = _lanes(definition.same, sequences._replace(mask=steps), events, scan) if definition.same else NO_LANES
+    sequences = sequences._replace(mask=steps)
+    chains = match_chains(sequences, lanes, rules, scan.stop)
+    now_us = scan.as_of_us if definition.as_of_us is None else min(definition.as_of_us, scan.as_of_us)
+    return Attempts(definition, events, person, sequences, lanes, rules, chains, now_us)
 
 
-def _persons(matches: Matches, scan: Scan) -> npt.NDArray[np.int64]:
+def _persons(events: Matches, scan: Scan) -> Int64s:
     links = scan.links()
     return person_ids(
-        matches.visitor_id,
-        matches.customer_id,
-        matches.occurred_at_us,
+        events.visitor_id,
+        events.customer_id,
+        events.occurred_at_us,
         links.visitor_id,
         links.customer_id,
         links.linked_at_us,
     )
 
 
-def _bits(definition: FunnelDefinition) -> tuple[list[Bit], int]:
-    """The bits, and how many gates there are. A gate is a set of alternatives that an `after` names."""
-    gates: list[tuple[Alternative, ...]] = []
-    bits: list[Bit] = []
-    targets: list[tuple[Alternative, ...]] = [step.any_of for step in definition.steps]
-    step_count = len(targets)
-    for target, any_of in enumerate(targets):  # grows while it is walked: gates can have gates
-        for after in dict.fromkeys(alternative.after for alternative in any_of):
-            gate = -1
-            if after:
-                if after not in gates:
-                    gates.append(after)
-                    targets.append(after)
-                gate = gates.index(after)
-            bits.append(Bit(target, gate, tuple(a for a in any_of if a.after == after)))
-    if len(bits) > BITS_MAX:
-        raise Invalid(f"The steps and the stages they come after make {len(bits)} conditions; {BITS_MAX} are possible.")
-    assert step_count + len(gates) == len(targets)
-    return bits, len(gates)
+def _sequences(definition: FunnelDefinition, targets: Targets, events: Matches, person: Int64s) -> Sequences:
+    """The actors' events in order; bit t of the mask set = the event matches target t."""
+    can_match = _step_mask(events.mask, targets)
+    sequences = group_by_actor(person, events.occurred_at_us, events.seq, events.stored, can_match)
+    if not targets.are_steps_alone:
+        resolved = _resolved(definition, targets, events, sequences)
+        sequences = sequences._replace(mask=resolved)
+    if definition.actor is Actor.SESSION:
+        timeout_us = definition.session_timeout_us
+        return sequences._replace(offsets=split_sessions(sequences.offsets, sequences.occurred_at_us, timeout_us))
+    if definition.actor is Actor.ACCOUNT:
+        mask_by_row = np.empty_like(sequences.mask)
+        mask_by_row[sequences.row] = sequences.mask
+        named = np.flatnonzero(events.account_id)
+        grouped = group_by_actor(
+            events.account_id[named],
+            events.occurred_at_us[named],
+            events.seq[named],
+            events.stored[named],
+            can_match[named],
+        )
+        rows = named[grouped.row]
+        return grouped._replace(row=rows, mask=mask_by_row[rows])
+    return sequences
 
 
-def _step_mask(matches: Matches, bits: list[Bit], step_count: int) -> npt.NDArray[np.uint64]:
-    """Per event the steps it can match, gates aside: what the order of ties goes by."""
-    if all(bit.target == place for place, bit in enumerate(bits)) and len(bits) == step_count:
-        return matches.mask
-    steps = np.zeros_like(matches.mask)
-    for place, bit in enumerate(bits):
-        if bit.target < step_count:
-            steps |= ((matches.mask >> np.uint64(place)) & np.uint64(1)) << np.uint64(bit.target)
+def _step_mask(mask: UInt64s, targets: Targets) -> UInt64s:
+    """Per event the steps it can match, gates and filters aside: what the order of ties goes by."""
+    if targets.are_steps_alone:
+        return mask
+    steps = np.zeros_like(mask)
+    for bit, target in enumerate(targets.bit_target):
+        if target < targets.step_count:
+            steps |= ((mask >> np.uint64(bit)) & np.uint64(1)) << np.uint64(target)
     return steps
+
+
+def _resolved(definition: FunnelDefinition, targets: Targets, events: Matches, sequences: Sequences) -> UInt64s:
+    """What the events match in the light of what their persons did before, and did at all."""
+    mask = events.mask[sequences.row]
+    wanted = unwanted = 0
+    for place, each in enumerate(definition.persons):
+        target = targets.first_filter + place
+        outside = (sequences.occurred_at_us < each.start_us) | (sequences.occurred_at_us >= each.end_us)
+        for bit in (bit for bit, of in enumerate(targets.bit_target) if of == target):
+            mask[outside] &= ~np.uint64(1 << bit)
+        wanted |= each.did << target
+        unwanted |= (not each.did) << target
+    resolved = resolve(sequences.offsets, mask, targets.bits())
+    if definition.persons:
+        steps = (1 << targets.step_count) - 1
+        blank_persons(sequences.offsets, resolved, wanted, unwanted, steps)
+    return resolved
+
+
+def _rules(definition: FunnelDefinition, exclusions: Exclusions) -> Rules:
+    return Rules(
+        step_count=len(definition.steps),
+        start_us=definition.start_us,
+        end_us=definition.end_us,
+        window_us=definition.conversion_window_us,
+        is_strict=definition.order is Order.STRICT,
+        is_any_order=definition.order is Order.ANY_ORDER,
+        counts_entries=definition.count is Count.ENTRIES,
+        within_us=np.array([NEVER if s.within_us is None else s.within_us for s in definition.steps], np.int64),
+        not_before_us=np.array([step.not_before_us for step in definition.steps], np.int64),
+        optional=np.array([step.optional for step in definition.steps], np.bool_),
+        exclusions=exclusions,
+    )
+
+
+def _exclusions(definition: FunnelDefinition, mask: UInt64s) -> Exclusions:
+    step_count = len(definition.steps)
+    found = [
+        np.flatnonzero((mask >> np.uint64(step_count + place)) & np.uint64(1))
+        for place in range(len(definition.exclude))
+    ]
+    limits = sorted({each.before_step for each in definition.exclude if _spans_steps(each)} | {step_count})
+    return Exclusions(
+        after_step=np.array([each.after_step for each in definition.exclude], np.int32),
+        before_step=np.array([each.before_step for each in definition.exclude], np.int32),
+        offsets=np.cumsum([0, *map(len, found)]).astype(np.int64),
+        position=np.concatenate([np.zeros(0, np.int64), *found]),
+        taint=np.array(
+            [limits.index(e.before_step) if _spans_steps(e) else len(limits) - 1 for e in definition.exclude], np.int32
+        ),
+        limits=np.array(limits, np.int32),
+    )
+
+
+def _spans_steps(exclusion: Exclusion) -> bool:
+    """Whether a chain can have an excluded event in it and still go on, as far as the step before before_step."""
+    return exclusion.before_step - exclusion.after_step > 1
+
+
+def _lanes(same: tuple[str, ...], sequences: Sequences, events: Matches, scan: Scan) -> Lanes:
+    """Lanes of events that match a step, by the values of the properties; one without a value has a lane of its own."""
+    position = np.flatnonzero(sequences.mask)
+    row_numbers = events.row_number[sequences.row[position]]
+    lane, is_whole = np.zeros(len(position), np.int64), np.ones(len(position), np.bool_)
+    for name in same:
+        codes = scan.column(Subject(name)).codes[row_numbers]
+        is_whole &= codes >= 0
+        _, lane = np.unique(np.stack((lane, codes)), axis=1, return_inverse=True)
+    lane = np.where(is_whole, lane, -1 - position)
+    actor_offsets = np.searchsorted(position, sequences.offsets)
+    actor = np.repeat(np.arange(len(actor_offsets) - 1), np.diff(actor_offsets))
+    order = np.lexsort((position, lane, actor))
+    by_position, place = np.zeros(len(sequences.row), np.int64), np.full(len(sequences.row), -1, np.int64)
+    by_position[position] = lane
+    place[position[order]] = np.arange(len(position))
+    return Lanes(actor_offsets, position[order], by_position, place)

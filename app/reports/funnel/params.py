@@ -1,47 +1,34 @@
 """A funnel as a request describes it, checked and turned into a definition."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from app.domain.funnel import (
     DEFAULT_CONVERSION_WINDOW_SECONDS,
     STEPS_MAX,
+    Actor,
     Alternative,
-    Condition,
+    Count,
+    Exclusion,
     FunnelDefinition,
-    Operator,
+    Order,
+    PersonFilter,
     Step,
 )
-from app.domain.stages import Stage, stage_alternatives
+from app.domain.storefront import Storefront
 from app.domain.time_range import MICROSECONDS_PER_SECOND, to_us
 from app.errors import FieldError, Invalid
+from app.reports.conditions import AnyOf, ConditionParams, Label, Name, Params, alternatives_of
+from app.reports.funnel.questions import Questions, StepNumber
 
-TEXT_MAX = 1_000  # characters of a name or value in a condition
-ALTERNATIVES_MAX = 50
-CONDITIONS_MAX = 20
-VALUES_MAX = 1_000
-NUMBER_MAX = 2**63  # of a whole number in a condition; they are compared as doubles, exact only up to 2^53
 CONVERSION_WINDOW_MAX_SECONDS = 10 * 366 * 86_400
+EXCLUSIONS_MAX = 20
+FILTERS_MAX = 20
+SAME_MAX = 3
 
-NO_NUL = r"^[^\x00]*$"  # events hold none, and a saved definition can't
-
-Text = Annotated[str, Field(max_length=TEXT_MAX, pattern=NO_NUL)]
-Name = Annotated[str, Field(min_length=1, max_length=TEXT_MAX, pattern=NO_NUL)]
-Label = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)]
-# Strict, so that true stays a truth value and "1" stays text.
-Value = (
-    Annotated[bool, Field(strict=True)]
-    | Annotated[int, Field(strict=True, ge=-NUMBER_MAX, le=NUMBER_MAX)]
-    | Annotated[float, Field(strict=True, allow_inf_nan=False)]
-    | Text
-)
-
-
-class Params(BaseModel):
-    """Unknown members are refused: a misspelled one must not change a number in silence."""
-
-    model_config = ConfigDict(extra="forbid")
+Seconds = Annotated[int, Field(ge=1, le=CONVERSION_WINDOW_MAX_SECONDS)]
 
 
 class RangeParams(Params):
@@ -57,88 +44,135 @@ class RangeParams(Params):
         return self
 
 
-class ConditionParams(Params):
-    property: Name
-    op: Operator
-    value: Value | Annotated[list[Value], Field(max_length=VALUES_MAX)] | None = None
-
-    @model_validator(mode="after")
-    def _value_fits(self) -> Self:
-        is_list, op = isinstance(self.value, list), self.op
-        if op is Operator.IN and not is_list:
-            raise ValueError("`in` takes a list of values")
-        if op is Operator.EXISTS and not (self.value is None or isinstance(self.value, bool)):
-            raise ValueError("`exists` takes true, false or no value")
-        if op not in (Operator.IN, Operator.EXISTS) and (is_list or self.value is None):
-            raise ValueError(f"`{op}` takes one value")
-        if op in (Operator.LESS, Operator.GREATER) and isinstance(self.value, bool):
-            raise ValueError(f"`{op}` takes a number or a text")
-        return self
-
-    def condition(self) -> Condition:
-        value = tuple(self.value) if isinstance(self.value, list) else self.value
-        return Condition(self.property, self.op, value)
-
-
-class AlternativeParams(Params):
-    """An event by its name, or all events that mean a stage; then conditions, which must all hold."""
-
-    event: Name | None = None
-    stage: Name | None = None
-    where: Annotated[list[ConditionParams], Field(max_length=CONDITIONS_MAX)] = []
-
-    @model_validator(mode="after")
-    def _event_or_stage(self) -> Self:
-        if (self.event is None) == (self.stage is None):
-            raise ValueError("give either `event` or `stage`")
-        return self
-
-
 class StepParams(Params):
-    any_of: Annotated[list[AlternativeParams], Field(min_length=1, max_length=ALTERNATIVES_MAX)]
+    """within_seconds, not_before_seconds: most and least time since the step before. An optional one may be skipped."""
+
+    any_of: AnyOf
     label: Label | None = None
+    within_seconds: Seconds | None = None
+    not_before_seconds: Seconds | None = None
+    optional: bool = False
 
     def default_label(self) -> str:
         return " or ".join(alternative.event or alternative.stage or "" for alternative in self.any_of)
 
+    def step(self, any_of: tuple[Alternative, ...]) -> Step:
+        return Step(
+            any_of,
+            self.label or self.default_label(),
+            within_us=None if self.within_seconds is None else self.within_seconds * MICROSECONDS_PER_SECOND,
+            not_before_us=(self.not_before_seconds or 0) * MICROSECONDS_PER_SECOND,
+            optional=self.optional,
+        )
 
-class FunnelParams(Params):
-    """A funnel and the time in which people enter it."""
+
+class ExclusionParams(Params):
+    """Events that must not happen between two steps (numbers from 1)."""
+
+    any_of: AnyOf
+    after_step: StepNumber
+    before_step: StepNumber
+
+
+class DidParams(Params):
+    """One of these events in the range; without one in that of the report."""
+
+    any_of: AnyOf
+    range: RangeParams | None = None
+
+
+class PersonFilterParams(Params):
+    """Persons who did, or did not do, something."""
+
+    did: DidParams | None = None
+    did_not: DidParams | None = None
+
+    @model_validator(mode="after")
+    def _did_or_did_not(self) -> Self:
+        if (self.did is None) == (self.did_not is None):
+            raise ValueError("give either `did` or `did_not`")
+        return self
+
+
+class FunnelParams(Questions):
+    """A funnel, the time in which people enter it, and what is asked about it beside."""
 
     range: RangeParams
     steps: Annotated[list[StepParams], Field(min_length=1, max_length=STEPS_MAX)]
-    order: Literal["in_order"] = "in_order"
-    conversion_window_seconds: Annotated[int, Field(ge=1, le=CONVERSION_WINDOW_MAX_SECONDS)] = (
-        DEFAULT_CONVERSION_WINDOW_SECONDS
-    )
-    actor: Literal["person"] = "person"
-    count: Literal["unique"] = "unique"
+    order: Order = Order.IN_ORDER
+    conversion_window_seconds: Seconds = DEFAULT_CONVERSION_WINDOW_SECONDS
+    actor: Actor = Actor.PERSON
+    count: Count = Count.UNIQUE
+    exclude: Annotated[list[ExclusionParams], Field(max_length=EXCLUSIONS_MAX, default_factory=list)]
+    same: Annotated[list[Name], Field(max_length=SAME_MAX, default_factory=list)]
+    filters: Annotated[list[ConditionParams | PersonFilterParams], Field(max_length=FILTERS_MAX, default_factory=list)]
+    compare: Literal["previous"] | RangeParams | None = None
+    as_of: AwareDatetime | None = None
     include_bots: bool = False
 
-    def definition(self, stages: tuple[Stage, ...]) -> FunnelDefinition:
-        """Raises Invalid for a stage that the storefront does not have."""
+    def definition(self, storefront: Storefront) -> FunnelDefinition:
+        """Raises Invalid for a stage that the storefront does not have, and for options that contradict each other."""
+        if faults := list(self._faults()):
+            raise Invalid("The funnel contradicts itself.", errors=faults)
+        stages = storefront.stages
+        conditions = tuple(each.condition() for each in self.filters if isinstance(each, ConditionParams))
         return FunnelDefinition(
             steps=tuple(
-                Step(_alternatives(step, index, stages), step.label or step.default_label())
+                step.step(alternatives_of(step.any_of, stages, f"/steps/{index}/any_of", conditions))
                 for index, step in enumerate(self.steps)
             ),
             start_us=to_us(self.range.start),
             end_us=to_us(self.range.end),
             conversion_window_us=self.conversion_window_seconds * MICROSECONDS_PER_SECOND,
+            order=self.order,
+            actor=self.actor,
+            count=self.count,
+            exclude=tuple(
+                Exclusion(
+                    each.after_step - 1,
+                    each.before_step - 1,
+                    alternatives_of(each.any_of, stages, f"/exclude/{index}/any_of"),
+                )
+                for index, each in enumerate(self.exclude)
+            ),
+            same=tuple(dict.fromkeys(self.same)),
+            persons=tuple(self._person_filters(storefront)),
+            as_of_us=None if self.as_of is None else to_us(self.as_of),
+            session_timeout_us=storefront.session_timeout_seconds * MICROSECONDS_PER_SECOND,
         )
 
+    def _person_filters(self, storefront: Storefront) -> Iterator[PersonFilter]:
+        for index, each in enumerate(self.filters):
+            if isinstance(each, ConditionParams):
+                continue
+            name, params = ("did", each.did) if each.did else ("did_not", each.did_not)
+            assert params is not None, "PersonFilterParams checks it"
+            any_of = alternatives_of(params.any_of, storefront.stages, f"/filters/{index}/{name}/any_of")
+            range_ = params.range or self.range
+            yield PersonFilter(any_of, to_us(range_.start), to_us(range_.end), did=name == "did")
 
-def _alternatives(step: StepParams, step_index: int, stages: tuple[Stage, ...]) -> tuple[Alternative, ...]:
-    alternatives: list[Alternative] = []
-    for index, params in enumerate(step.any_of):
-        where = tuple(condition.condition() for condition in params.where)
-        if params.event is not None:
-            alternatives.append(Alternative(params.event, where))
-        elif params.stage in {stage.name for stage in stages}:
-            alternatives += stage_alternatives(stages, params.stage or "", where)
-        else:
-            names = ", ".join(stage.name for stage in stages)
-            pointer = f"/steps/{step_index}/any_of/{index}/stage"
-            fault = FieldError(f"There is no stage {params.stage!r}; this storefront has {names}.", pointer)
-            raise Invalid("A step names a stage that does not exist.", errors=[fault])
-    return tuple(alternatives)
+    def _faults(self) -> Iterator[FieldError]:
+        for index, step in enumerate(self.steps):
+            yield from self._step_faults(index, step)
+        for index, each in enumerate(self.exclude):
+            pointer = f"/exclude/{index}"
+            if self.order is Order.ANY_ORDER:
+                yield FieldError("In any order nothing lies between two steps; leave `exclude` out.", pointer)
+            if not each.after_step < each.before_step <= len(self.steps):
+                fault = f"`after_step` comes before `before_step`, which is {len(self.steps)} at most."
+                yield FieldError(fault, f"{pointer}/before_step")
+            elif self.steps[each.after_step - 1].optional or self.steps[each.before_step - 1].optional:
+                yield FieldError("A step that may be skipped can't bound an exclusion; name its neighbour.", pointer)
+        yield from self.question_faults(len(self.steps))
+
+    def _step_faults(self, index: int, step: StepParams) -> Iterator[FieldError]:
+        pointer = f"/steps/{index}"
+        for name in ("within_seconds", "not_before_seconds", "optional"):
+            if getattr(step, name) and index == 0:
+                yield FieldError(f"The first step has none before it; leave `{name}` out.", f"{pointer}/{name}")
+            elif getattr(step, name) and self.order is Order.ANY_ORDER:
+                fault = f"In any order no step comes before another or can be skipped; leave `{name}` out."
+                yield FieldError(fault, f"{pointer}/{name}")
+        if step.within_seconds and step.not_before_seconds and step.within_seconds < step.not_before_seconds:
+            fault = f"`within_seconds` is at least `not_before_seconds`, {step.not_before_seconds}."
+            yield FieldError(fault, f"{pointer}/within_seconds")

@@ -81,10 +81,9 @@ def grouped(rows: Sequence[Row]) -> list[list[int]]:
     """The numbers of each actor's rows, in order, actors without any left out."""
     columns = np.array(rows, np.int64).reshape(-1, 5).T
     actor, at, seq, steps, stored = columns
-    numbers = np.arange(len(rows), dtype=np.uint64)
-    found = group_by_actor(actor, at, seq.astype(np.int32), stored, numbers, steps.astype(np.uint64))
+    found = group_by_actor(actor, at, seq.astype(np.int32), stored, steps.astype(np.uint64))
     pairs = zip(found.offsets[:-1], found.offsets[1:], strict=True)
-    groups = [found.mask[start:end].tolist() for start, end in pairs]
+    groups = [found.row[start:end].tolist() for start, end in pairs]
     for start, end, group in zip(found.offsets[:-1], found.offsets[1:], groups, strict=True):
         assert found.occurred_at_us[start:end].tolist() == [rows[number].at for number in group]
     return [group for group in groups if group]
@@ -169,7 +168,7 @@ def test_an_actor_with_many_events_out_of_order(count: int) -> None:
     random = np.random.default_rng(count)
     at = random.permutation(count)
     nothing, steps = np.zeros(count, np.int64), np.ones(count, np.uint64)
-    found = group_by_actor(nothing, at, nothing.astype(np.int32), nothing, at.astype(np.uint64), steps)
+    found = group_by_actor(nothing, at, nothing.astype(np.int32), nothing, steps)
     assert found.offsets.tolist() == [0, count]
     assert found.occurred_at_us.tolist() == list(range(count))
-    assert found.mask.tolist() == list(range(count))
+    assert at[found.row].tolist() == list(range(count))

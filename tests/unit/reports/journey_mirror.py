@@ -1,22 +1,24 @@
 """A mirror in memory that is filled by hand: journeys in, what the compiled matcher makes of them out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from app.domain.funnel import FunnelDefinition
-from app.match.sequence import MatchResult
 from app.mirror.follow import Mirror
-from app.mirror.scan import open_scan
-from app.reports.funnel.matching import match_funnel
+from app.mirror.scan import Scan, open_scan
+from app.reports.funnel.matching import Attempts, match_funnel
 from app.reports.funnel.result import FunnelResult, shape_funnel
 from tests.journeys import JourneyEvent
 
 MEMORY_BYTES = 256 * 1024**2
+CACHE_BYTES = 64 * 1024**2
 
 EVENT_SCHEMA = pa.schema(
     [
@@ -24,19 +26,20 @@ EVENT_SCHEMA = pa.schema(
         ("stored", pa.int64()),
         ("visitor_id", pa.int64()),
         ("customer_id", pa.int64()),
+        ("account_id", pa.int64()),
+        ("url", pa.string()),
+        ("referrer", pa.string()),
         ("name_id", pa.int32()),
         ("occurred_at_us", pa.int64()),
+        ("received_at_us", pa.int64()),
         ("seq", pa.int32()),
         ("properties", pa.string()),
         ("shape_id", pa.int32()),
+        ("trust", pa.int8()),
+        ("row_number", pa.int64()),
     ]
 )
-INSERT_EVENTS = """
-    INSERT INTO event
-    SELECT storefront_id, stored, visitor_id, customer_id, NULL, name_id, occurred_at_us, seq, 1, NULL, NULL,
-           properties, shape_id, NULL
-    FROM incoming
-"""
+INSERT_EVENTS = "INSERT INTO event BY NAME FROM incoming"
 
 
 class Identity(NamedTuple):
@@ -54,21 +57,25 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class Matched:
-    """One person's result. It does not say whose: the matcher does not either."""
+    """One actor's result, or an attempt's. times_us, stored: when each event of the reported chain happened, and its
+    rank in the order of storing; None: the step was skipped."""
 
     depth: int
-    times_us: tuple[int, ...]
-    last_entry_us: int
+    times_us: tuple[int | None, ...]
+    stored: tuple[int | None, ...]
+    in_progress: bool
 
 
 class JourneyMirror:
     """Every call has a storefront of its own, so calls do not see each other's events."""
 
     def __init__(self) -> None:
-        self._mirror = Mirror(Path(":memory:"), "no Postgres behind it", memory_bytes=MEMORY_BYTES)
+        nowhere = Path(":memory:")
+        self._mirror = Mirror(nowhere, "no Postgres", memory_bytes=MEMORY_BYTES, cache_bytes=CACHE_BYTES)
         self._mirror.open()
         self._storefront_id = 0
         self._names: dict[str, int] = {}
+        self._accounts: dict[str, int] = {}
         self._written_names: set[str] = set()
         self._shapes: dict[tuple[str, ...], int] = {}  # of this storefront, numbered on through all of them
         self._shape_count = 0
@@ -83,11 +90,12 @@ class JourneyMirror:
         *,
         identity: Callable[[JourneyEvent], Identity] | None = None,
         links: Sequence[Link] = (),
+        as_of_us: int = 0,
     ) -> list[Matched]:
-        """One result per person who entered, sorted. Without `identity` every person is one visitor."""
-        self._fill(events, identity or visitor_of(events), links)
+        """One result per actor who entered, sorted. Without `identity` every person is one visitor."""
+        self._fill(events, identity or visitor_of(events), links, as_of_us)
         with open_scan(self._mirror, self._storefront_id) as scan:
-            return persons(match_funnel(definition, scan))
+            return results(match_funnel(definition, scan))
 
     def matched_each(
         self, definitions: Sequence[FunnelDefinition], events: Sequence[JourneyEvent]
@@ -95,12 +103,26 @@ class JourneyMirror:
         """As `matched`, for several funnels of the same events."""
         self._fill(events, visitor_of(events), ())
         with open_scan(self._mirror, self._storefront_id) as scan:
-            return [persons(match_funnel(definition, scan)) for definition in definitions]
+            return [results(match_funnel(definition, scan)) for definition in definitions]
 
     def report(self, definition: FunnelDefinition, events: Sequence[JourneyEvent], as_of_us: int) -> FunnelResult:
         self._fill(events, visitor_of(events), (), as_of_us)
         with open_scan(self._mirror, self._storefront_id) as scan:
-            return shape_funnel(definition, match_funnel(definition, scan), scan)
+            return shape_funnel(match_funnel(definition, scan), scan)
+
+    @contextmanager
+    def scan(
+        self,
+        events: Sequence[JourneyEvent],
+        as_of_us: int,
+        *,
+        identity: Callable[[JourneyEvent], Identity] | None = None,
+        links: Sequence[Link] = (),
+    ) -> Iterator[Scan]:
+        """A look at these events, for a report to be asked with."""
+        self._fill(events, identity or visitor_of(events), links, as_of_us)
+        with open_scan(self._mirror, self._storefront_id) as scan:
+            yield scan
 
     def _fill(
         self,
@@ -111,7 +133,7 @@ class JourneyMirror:
     ) -> None:
         self._storefront_id += 1
         self._shapes = {}
-        rows = [self._row(event, identity(event)) for event in events]
+        rows = [self._row(number, event, identity(event)) for number, event in enumerate(events)]
         with self._mirror.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute("UPDATE follower SET as_of_us = ?", [as_of_us])
@@ -141,15 +163,21 @@ class JourneyMirror:
             "shape_id": self._shapes[names],
         }
 
-    def _row(self, event: JourneyEvent, identity: Identity) -> dict[str, object]:
+    def _row(self, row_number: int, event: JourneyEvent, identity: Identity) -> dict[str, object]:
         return {
             "storefront_id": self._storefront_id,
             "stored": event.stored,
             "visitor_id": identity.visitor_id,
             "customer_id": identity.customer_id,
+            "account_id": event.account and self._accounts.setdefault(event.account, len(self._accounts) + 1),
+            "url": event.dimensions.get("url"),
+            "referrer": event.dimensions.get("referrer"),
             "name_id": self._names.setdefault(event.event_name, len(self._names)),
             "occurred_at_us": event.occurred_at_us,
+            "received_at_us": event.occurred_at_us if event.received_at_us is None else event.received_at_us,
             "seq": event.seq,
+            "trust": 1,
+            "row_number": row_number,
             **self._stored(event),
         }
 
@@ -159,11 +187,13 @@ def visitor_of(events: Sequence[JourneyEvent]) -> Callable[[JourneyEvent], Ident
     return lambda event: Identity(visitor_id=numbers[event.person])
 
 
-def persons(found: MatchResult) -> list[Matched]:
-    """The matcher's columns as one object per person, in an order of their own."""
-    columns = zip(found.depth, found.chain_start, found.last_entry_us, strict=True)
-    results = (
-        Matched(int(depth), tuple(found.chain_us[start : start + depth].tolist()), int(last_entry_us))
-        for depth, start, last_entry_us in columns
-    )
-    return sorted(results, key=lambda each: (each.depth, each.times_us, each.last_entry_us))
+def results(attempts: Attempts) -> list[Matched]:
+    """The columns as one object per result, in an order of their own."""
+    found = []
+    positions = np.stack([attempts.positions(index) for index in range(len(attempts.definition.steps))], axis=1)
+    for chain, depth, is_open in zip(positions, attempts.depth, attempts.is_open, strict=True):
+        rows = [None if position < 0 else attempts.sequences.row[position] for position in chain[:depth]]
+        times_us = tuple(None if row is None else int(attempts.events.occurred_at_us[row]) for row in rows)
+        stored = tuple(None if row is None else int(attempts.events.stored[row]) for row in rows)
+        found.append(Matched(int(depth), times_us, stored, bool(is_open)))
+    return sorted(found, key=repr)

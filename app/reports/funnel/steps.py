@@ -1,0 +1,90 @@
+"""How many reached each step, and what became of the others."""
+
+import numpy as np
+from pydantic import BaseModel
+
+from app.domain.funnel import Order, StepResult, step_results
+from app.reports.funnel.matching import Attempts
+from app.reports.funnel.times import Durations, durations_between
+from app.reports.funnel.value import StepValue, Values, step_values
+
+
+class FunnelStep(BaseModel):
+    """Counts are actors, or attempts with `count: "entries"`. drop_off figures: those who did not reach the next step;
+    null on the last one. seconds_*: of those who have an event for the step, null on the first one or when nobody has.
+    done_count: of an optional step, of those who reached the next one that is not, how many did not skip it.
+    value: null when it was not asked for. without_value_count: events of the step that add nothing to it."""
+
+    step_number: int
+    label: str
+    reached_count: int
+    conversion_ratio: float | None
+    step_conversion_ratio: float | None
+    drop_off_count: int | None
+    lost_count: int | None
+    in_progress_count: int | None
+    drop_off_ratio: float | None
+    done_count: int | None = None
+    done_ratio: float | None = None
+    seconds_from_previous: Durations | None
+    seconds_from_entry: Durations | None
+    value: list[StepValue] | None = None
+    without_value_count: int | None = None
+
+
+def funnel_steps(attempts: Attempts, values: Values | None = None) -> list[FunnelStep]:
+    steps = []
+    entry = previous = attempts.positions(0)
+    for index, counts in enumerate(step_counts(attempts)):
+        positions = attempts.positions(index)
+        from_entry = durations_between(attempts, entry, positions) if index else None
+        from_previous = durations_between(attempts, previous, positions) if index > 1 else from_entry
+        done_count, done_ratio = _done(attempts, index)
+        value, without_value_count = step_values(attempts, index, positions, values) if values else (None, None)
+        steps.append(
+            FunnelStep(
+                step_number=index + 1,
+                label=label_of(attempts, index),
+                reached_count=counts.reached_count,
+                conversion_ratio=counts.conversion_ratio,
+                step_conversion_ratio=counts.step_conversion_ratio,
+                drop_off_count=counts.drop_off_count,
+                lost_count=counts.lost_count,
+                in_progress_count=counts.in_progress_count,
+                drop_off_ratio=counts.drop_off_ratio,
+                done_count=done_count,
+                done_ratio=done_ratio,
+                seconds_from_previous=from_previous,
+                seconds_from_entry=from_entry,
+                value=value,
+                without_value_count=without_value_count,
+            )
+        )
+        previous = np.where(positions < 0, previous, positions)
+    return steps
+
+
+def label_of(attempts: Attempts, index: int) -> str:
+    """In any order a step number says how many steps, not which."""
+    definition = attempts.definition
+    if definition.order is Order.ANY_ORDER:
+        return f"{index + 1} of {len(definition.steps)} steps"
+    return definition.steps[index].label
+
+
+def step_counts(attempts: Attempts) -> list[StepResult]:
+    step_count = len(attempts.definition.steps)
+    stopped = np.bincount(attempts.depth, minlength=step_count + 1)[1:]
+    in_progress = np.bincount(attempts.depth[attempts.is_open], minlength=step_count + 1)[1:]
+    return step_results(stopped.tolist(), in_progress.tolist())
+
+
+def _done(attempts: Attempts, index: int) -> tuple[int | None, float | None]:
+    steps = attempts.definition.steps
+    if not steps[index].optional:
+        return None, None
+    required = [later for later in range(index + 1, len(steps)) if not steps[later].optional]
+    reached = attempts.depth > (required[0] if required else index)
+    whole = int(reached.sum())
+    done = int((attempts.positions(index)[reached] >= 0).sum())
+    return done, done / whole if whole else None

@@ -1,0 +1,90 @@
+"""Actors' events written by hand, as the compiled passes take them, and what they make of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from app.match.chains import match_chains
+from app.match.rules import NEVER, Chains, Exclusions, Int64s, Lanes, Rules, Sequences
+
+A, B, C = 1, 2, 4  # masks of an event that matches the first, second, third step
+
+Event = tuple[int, int] | tuple[int, int, int]  # time, mask, and the value of `same`
+
+
+class Exclusion(NamedTuple):
+    """Events at these times, which stand at positions of the one actor there is."""
+
+    after: int
+    before: int
+    times: tuple[int, ...]
+
+
+def matched(
+    *actors: Sequence[Event],
+    steps: int = 3,
+    window: int = 100,
+    start: int = 0,
+    end: int = 1000,
+    within: Sequence[int | None] = (),
+    not_before: Sequence[int] = (),
+    optional: Sequence[bool] = (),
+    exclude: Sequence[Exclusion] = (),
+    is_strict: bool = False,
+    is_any_order: bool = False,
+    counts_entries: bool = False,
+) -> Chains:
+    """Each actor's events in order. Exclusions are for a single actor whose events are at different times."""
+    events = [(*event, 0)[:3] for actor in actors for event in actor]
+    at, mask, same = np.array(events, np.int64).reshape(-1, 3).T
+    offsets = np.cumsum([0, *map(len, actors)]).astype(np.int64)
+    rules = Rules(
+        step_count=steps,
+        start_us=start,
+        end_us=end,
+        window_us=window,
+        is_strict=is_strict,
+        is_any_order=is_any_order,
+        counts_entries=counts_entries,
+        within_us=np.array([NEVER if each is None else each for each in within or [None] * steps], np.int64),
+        not_before_us=np.array(not_before or [0] * steps, np.int64),
+        optional=np.array(optional or [False] * steps, np.bool_),
+        exclusions=exclusions(exclude, at, steps),
+    )
+    sequences = Sequences(offsets, np.arange(len(at)), at.copy(), mask.astype(np.uint64))
+    return match_chains(sequences, lanes(offsets, same), rules, np.zeros(1, np.uint8))
+
+
+def exclusions(exclude: Sequence[Exclusion], at: Int64s, steps: int) -> Exclusions:
+    found = [np.flatnonzero(np.isin(at, each.times)) for each in exclude]
+    limits = sorted({each.before for each in exclude if each.before - each.after > 1} | {steps})
+    taints = [limits.index(each.before) if each.before - each.after > 1 else len(limits) - 1 for each in exclude]
+    return Exclusions(
+        np.array([each.after for each in exclude], np.int32),
+        np.array([each.before for each in exclude], np.int32),
+        np.cumsum([0, *map(len, found)]).astype(np.int64),
+        np.concatenate([np.zeros(0, np.int64), *found]),
+        np.array(taints, np.int32),
+        np.array(limits, np.int32),
+    )
+
+
+def lanes(offsets: Int64s, same: Int64s) -> Lanes:
+    if not same.any():
+        return Lanes(*(np.zeros(0, np.int64) for _ in Lanes._fields))
+    position = np.arange(len(same))
+    order = np.lexsort((position, same, np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))))
+    return Lanes(offsets, position[order], same.copy(), np.argsort(order))
+
+
+def positions(chains: Chains) -> list[list[int]]:
+    """Of each reported chain; -1 for a step it skipped."""
+    pairs = zip(chains.start, chains.depth, strict=True)
+    return [chains.position[start : start + depth].tolist() for start, depth in pairs]
+
+
+def times(chains: Chains, *actors: Sequence[Event]) -> list[list[int | None]]:
+    """When the events of each reported chain happened; None for a step it skipped."""
+    at = [event[0] for actor in actors for event in actor]
+    return [[None if position < 0 else at[position] for position in chain] for chain in positions(chains)]
