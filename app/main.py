@@ -217,7 +217,7 @@ async def _lifespan(
         app.ingest = ingest_endpoints(IngestParts(settings, clock, keys, batcher, metrics, gate, limits, large))
         answers = _open_answers(settings, mirror, metrics)
         _look_after_reports(jobs, settings, reading, answers, clock, metrics)
-        for router in reports_routers(ReportParts(keys, engine, answers, settings.published_funnels_max)):
+        for router in reports_routers(ReportParts(keys, engine, answers, settings.published_funnels_max, reading)):
             app.include_router(router)
         checks = [
             flag_check("serving", lambda: not app.stopping, "is stopping"),

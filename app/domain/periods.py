@@ -1,7 +1,7 @@
 """Calendar periods where a storefront is: hours, days, weeks and months of a time zone, without gaps."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -36,8 +36,8 @@ def period_edges(
 
 
 def local(moment_us: int, time_zone: str) -> datetime:
-    """The time on the storefront's clocks; in UTC for times so far out that nobody's clock shows them."""
-    return from_us(moment_us).astimezone(ZoneInfo(time_zone) if EARLIEST_US <= moment_us <= LATEST_US else UTC)
+    """The time on the clocks in time_zone (IANA); no earlier than EARLIEST and no later than LATEST."""
+    return from_us(min(max(moment_us, EARLIEST_US), LATEST_US)).astimezone(ZoneInfo(time_zone))
 
 
 def range_before(start_us: int, end_us: int, time_zone: str) -> tuple[int, int] | None:

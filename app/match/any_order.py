@@ -6,120 +6,115 @@ order, leads to every size as early as any choice does (the matched events form 
 """
 
 import numpy as np
-from numba import njit
 
-from app.match.in_order import Followed
+from app.match.compiled import compiled, copy
 from app.match.rules import Int64s, Lanes, Rules, Sequences, UInt64s
+from app.match.scratch import Followed, Scratch
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gather(
-    place: int, place_end: int, attempt_end: int, sequences: Sequences, lanes: Lanes, rules: Rules, chain: Int64s
+    place: int, place_end: int, attempt_end: int, sequences: Sequences, lanes: Lanes, rules: Rules, scratch: Scratch
 ) -> Followed:
-    """As `in_order.follow`; `chain` gets the positions of the events in their order.
+    """As `in_order.follow`; the chain gets the positions of the events in their order.
 
-    An attempt begins with the event at `place`, and uses events before attempt_end.
+    An attempt begins with the event at `place`; those after its window are too late anyway.
     """
-    times, mask = sequences.occurred_at_us, sequences.mask
-    of_step, ends, is_single = _positions_by_step(place, place_end, sequences, lanes, rules.step_count)
-    following = np.zeros(rules.step_count, np.int64)
-    following[1:] = ends[:-1]
+    times, chain, next_of_step, ends = sequences.occurred_at_us, scratch.chain, scratch.next_of_step, scratch.ends
+    step_count = rules.step_count
+    is_single = _sort_by_step(place, place_end, sequences, lanes, scratch)
     # Of the events of a step more than one can be needed only where events match several steps, which others then take.
-    needed = 1 if is_single else rules.step_count
-    found = np.empty(rules.step_count, np.int64)
+    needed = 1 if is_single else step_count
     depth, last_start = 0, -1
     for i in range(place, place + 1 if attempt_end >= 0 else place_end):
         start = lanes.position[i] if len(lanes.offsets) else i
-        if not is_start(start, times, mask, rules):
+        if not is_start(start, times, sequences.mask, rules):
             continue
         last_start = start
-        if depth == rules.step_count and start > chain[depth - 1]:
+        if depth == step_count and start > chain[depth - 1]:
             continue  # what begins later gets there later
-        for step in range(rules.step_count):
-            while following[step] < ends[step] and of_step[following[step]] < start:
-                following[step] += 1
-        candidates = _candidates(following, ends, of_step, needed)
-        size = _match(candidates, times[start] + rules.window_us, times, mask, found)
-        if size > depth or (size == depth and found[size - 1] <= chain[size - 1]):
+        for step in range(step_count):
+            while next_of_step[step] < ends[step] and scratch.of_step[next_of_step[step]] < start:
+                next_of_step[step] += 1
+        size = _match(times[start] + rules.window_us, needed, times, sequences.mask, scratch)
+        if size > depth or (size == depth and scratch.best_chain[size - 1] <= chain[size - 1]):
             depth = size
-            chain[:size] = found[:size]
+            copy(scratch.best_chain, chain, 0, size)
     return Followed(depth, last_start, -1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def is_start(position: int, times: Int64s, mask: UInt64s, rules: Rules) -> bool:
     """Whether a chain can begin with the event."""
-    return mask[position] != 0 and rules.start_us <= times[position] < rules.end_us
+    return bool(mask[position]) and rules.start_us <= times[position] < rules.end_us
 
 
-@njit(cache=True, nogil=True)
-def _positions_by_step(
-    place: int, place_end: int, sequences: Sequences, lanes: Lanes, step_count: int
-) -> tuple[Int64s, Int64s, bool]:
-    """The positions that match each step, in order, step k's up to ends[k]; and whether each matches but one."""
-    ends = np.zeros(step_count, np.int64)
+@compiled
+def _sort_by_step(place: int, place_end: int, sequences: Sequences, lanes: Lanes, scratch: Scratch) -> bool:
+    """Fills of_step, ends and next_of_step; returns whether each event matches one step at most."""
+    step_count, has_lanes = len(scratch.ends), len(lanes.offsets) > 0
     is_single = True
+    scratch.next_of_step[:] = 0  # for the time being: how many there are
     for i in range(place, place_end):
-        steps = sequences.mask[lanes.position[i] if len(lanes.offsets) else i]
+        steps = sequences.mask[lanes.position[i] if has_lanes else i]
         is_single &= (steps & (steps - np.uint64(1))) == 0
         for step in range(step_count):
             if (steps >> np.uint64(step)) & np.uint64(1):
-                ends[step] += 1
-    ends = np.cumsum(ends)
-    of_step = np.empty(ends[-1], np.int64)
-    at = np.zeros(step_count, np.int64)
-    at[1:] = ends[:-1]
+                scratch.next_of_step[step] += 1
+    total = 0
+    for step in range(step_count):
+        count = scratch.next_of_step[step]
+        scratch.next_of_step[step] = scratch.ends[step] = total
+        total += count
     for i in range(place, place_end):
-        position = lanes.position[i] if len(lanes.offsets) else i
+        position = lanes.position[i] if has_lanes else i
         for step in range(step_count):
             if (sequences.mask[position] >> np.uint64(step)) & np.uint64(1):
-                of_step[at[step]] = position
-                at[step] += 1
-    return of_step, ends, is_single
+                scratch.of_step[scratch.ends[step]] = position
+                scratch.ends[step] += 1
+    return is_single
 
 
-@njit(cache=True, nogil=True)
-def _candidates(following: Int64s, ends: Int64s, of_step: Int64s, needed: int) -> Int64s:
-    """The next `needed` positions of each step, together, in order, each once."""
-    candidates = np.empty(len(following) * needed, np.int64)
-    count = 0
-    for step in range(len(following)):
-        for index in range(following[step], min(following[step] + needed, ends[step])):
-            candidates[count] = of_step[index]
-            count += 1
-    return np.unique(candidates[:count])
+@compiled
+def _match(closes_us: int, needed: int, times: Int64s, mask: UInt64s, scratch: Scratch) -> int:
+    """Give events steps of their own, as many as possible up to closes_us, from the next `needed` of each step.
 
-
-@njit(cache=True, nogil=True)
-def _match(candidates: Int64s, closes_us: int, times: Int64s, mask: UInt64s, found: Int64s) -> int:
-    """Give candidates steps of their own, as many as possible up to closes_us; those that made the matching larger are
-    written to `found`. Returns how many."""
-    step_count = len(found)
-    holder = np.full(step_count, -1, np.int64)  # of each step, the candidate that has it
-    come_from = np.empty(step_count, np.int64)
-    queue = np.empty(step_count, np.int64)
+    Those that made the matching larger are written to best_chain. Returns how many.
+    """
+    step_count, head, of_step = len(scratch.head), scratch.head, scratch.of_step
+    scratch.holder[:] = -1
+    copy(scratch.next_of_step, head, 0, step_count)
     size = 0
-    for candidate in range(len(candidates)):
-        if size == step_count or times[candidates[candidate]] > closes_us:
+    while size < step_count:
+        position = -1
+        for step in range(step_count):
+            if head[step] < min(scratch.ends[step], scratch.next_of_step[step] + needed) and (
+                position < 0 or of_step[head[step]] < position
+            ):
+                position = of_step[head[step]]
+        if position < 0 or times[position] > closes_us:
             break
-        if augment(candidate, candidates, mask, holder, come_from, queue):
-            found[size] = candidates[candidate]
+        for step in range(step_count):
+            if head[step] < scratch.ends[step] and of_step[head[step]] == position:
+                head[step] += 1
+        if augment(position, mask, scratch.holder, scratch.come_from, scratch.queue):
+            scratch.best_chain[size] = position
             size += 1
     return size
 
 
-@njit(cache=True, nogil=True)
-def augment(
-    candidate: int, candidates: Int64s, mask: UInt64s, holder: Int64s, come_from: Int64s, queue: Int64s
-) -> bool:
-    """Whether the candidate could be given a step, others moving to other steps of theirs (breadth first)."""
-    step_count = len(holder)
+@compiled
+def augment(position: int, mask: UInt64s, holder: Int64s, come_from: Int64s, queue: Int64s) -> bool:
+    """Whether the event could be given a step, others moving to other steps of theirs (breadth first).
+
+    holder: of each step the position of the event that has it, or -1. come_from, queue: room, an element per step.
+    """
     come_from[:] = -2  # not seen
     first, last = 0, 0
-    taker, taken_from = candidate, -1
+    taker, taken_from = position, -1
     while True:
-        steps = mask[candidates[taker]]
-        for step in range(step_count):
+        steps = mask[taker]
+        for step in range(len(holder)):
             if come_from[step] != -2 or not (steps >> np.uint64(step)) & np.uint64(1):
                 continue
             come_from[step] = taken_from
@@ -127,7 +122,7 @@ def augment(
                 to = step
                 while to >= 0:  # everybody on the way moves on
                     before = come_from[to]
-                    holder[to] = candidate if before < 0 else holder[before]
+                    holder[to] = position if before < 0 else holder[before]
                     to = before
                 return True
             queue[last] = step

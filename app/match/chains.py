@@ -2,92 +2,126 @@
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from app.match.any_order import gather, is_start
-from app.match.in_order import Followed, Plan, follow, is_entry, plan_for
-from app.match.nodes import Nodes, new_nodes
+from app.match.compiled import compiled, copy
+from app.match.in_order import Plan, follow, is_entry, plan_for
 from app.match.rules import NEVER, Chains, Int64s, Lanes, Rules, Sequences
-
-FIRST_CAPACITY = 16  # chains per step; grows with the longest journey
+from app.match.scratch import Followed, Scratch, new_scratch
 
 
 def match_chains(sequences: Sequences, lanes: Lanes, rules: Rules, stop: npt.NDArray[np.uint8]) -> Chains:
     """The reported chain of each actor who entered, or of each attempt. Ends early, with what it has, at stop[0]."""
-    nodes = new_nodes(rules.step_count * len(rules.exclusions.limits), FIRST_CAPACITY)
-    return _match(sequences, lanes, rules, plan_for(rules), nodes, stop)
+    row_count, actor_count = len(sequences.mask), len(sequences.offsets) - 1
+    # As much room as there can be need of; what is not written to takes no memory. An event is in one chain at most.
+    chain_count = row_count if rules.counts_entries else actor_count
+    slot_count = row_count + chain_count * int(rules.optional.sum())
+    room = Chains(
+        np.empty(chain_count, np.int64),
+        np.empty(chain_count, np.int32),
+        np.empty(chain_count, np.int64),
+        np.empty(chain_count, np.int64),
+        np.empty(slot_count, np.int64),
+    )
+    scratch = new_scratch(rules, int(np.diff(sequences.offsets).max(initial=0)))
+    chain_count, slot_count = _match(sequences, lanes, rules, plan_for(rules), scratch, room, stop)
+    return Chains(
+        room.actor[:chain_count],
+        room.depth[:chain_count],
+        room.open_until_us[:chain_count],
+        room.start[:chain_count],
+        room.position[:slot_count],
+    )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _match(
-    sequences: Sequences, lanes: Lanes, rules: Rules, plan: Plan, nodes: Nodes, stop: npt.NDArray[np.uint8]
-) -> Chains:
-    actor_count = len(sequences.offsets) - 1
-    chains = _room(max(actor_count, 1), max(actor_count, rules.step_count))
+    sequences: Sequences,
+    lanes: Lanes,
+    rules: Rules,
+    plan: Plan,
+    scratch: Scratch,
+    room: Chains,
+    stop: npt.NDArray[np.uint8],
+) -> tuple[int, int]:
+    """Returns how many chains there are, and how many positions they have."""
     chain_count, slot_count = 0, 0
-    chain, best = np.empty(rules.step_count, np.int64), np.empty(rules.step_count, np.int64)
-    for actor in range(actor_count):
+    best = scratch.best_chain
+    for actor in range(len(sequences.offsets) - 1):
         if stop[0]:
             break
         position, end = sequences.offsets[actor], sequences.offsets[actor + 1]
         while position < end:
             if rules.counts_entries:
-                position, nodes, depth, open_until_us = _next_attempt(
-                    position, end, actor, sequences, lanes, rules, plan, nodes, best
+                position, depth, open_until_us = _next_attempt(
+                    position, end, actor, sequences, lanes, rules, plan, scratch, best
                 )
             else:
                 position = end
-                nodes, depth, open_until_us = _best_of_lanes(actor, sequences, lanes, rules, plan, nodes, chain, best)
-            if depth == 0:
-                continue
-            if chain_count == len(chains.actor) or slot_count + depth > len(chains.position):
-                chains = _more_room(chains)
-            chains.actor[chain_count] = actor
-            chains.depth[chain_count] = depth
-            chains.open_until_us[chain_count] = open_until_us
-            chains.start[chain_count] = slot_count
-            chains.position[slot_count : slot_count + depth] = best[:depth]
-            chain_count += 1
-            slot_count += depth
-    return Chains(
-        chains.actor[:chain_count],
-        chains.depth[:chain_count],
-        chains.open_until_us[:chain_count],
-        chains.start[:chain_count],
-        chains.position[:slot_count],
-    )
+                depth, open_until_us = _best_of_lanes(actor, sequences, lanes, rules, plan, scratch, best)
+            if depth:
+                room.actor[chain_count] = actor
+                room.depth[chain_count] = depth
+                room.open_until_us[chain_count] = open_until_us
+                room.start[chain_count] = slot_count
+                copy(best, room.position, slot_count, depth)
+                chain_count += 1
+                slot_count += depth
+    return chain_count, slot_count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _best_of_lanes(
     actor: int,
     sequences: Sequences,
     lanes: Lanes,
     rules: Rules,
     plan: Plan,
-    nodes: Nodes,
-    chain: Int64s,
+    scratch: Scratch,
     best: Int64s,
-) -> tuple[Nodes, int, int]:
+) -> tuple[int, int]:
     """Writes the actor's reported chain to `best`; returns its depth and until when the latest entry is open."""
+    if not rules.is_any_order:
+        is_all, first_entry, last_entry = _entries_alone(
+            sequences.offsets[actor], sequences.offsets[actor + 1], sequences, rules
+        )
+        if is_all:
+            best[0] = first_entry
+            return (1, sequences.occurred_at_us[last_entry] + rules.window_us) if first_entry >= 0 else (0, -NEVER)
+    chain = scratch.chain
     has_lanes = len(lanes.offsets) > 0
     offsets = lanes.offsets if has_lanes else sequences.offsets
     best_depth, last_entry = 0, -1
     place, end = offsets[actor], offsets[actor + 1]
     while place < end:
         lane_end = _lane_end(place, end, lanes) if has_lanes else end
-        nodes, followed = _follow_lane(place, lane_end, -1, sequences, lanes, rules, plan, nodes, chain)
+        followed = _follow_lane(place, lane_end, -1, sequences, lanes, rules, plan, scratch)
         depth = followed.depth
         last_entry = max(last_entry, followed.last_entry)
         if depth > best_depth or (depth == best_depth and depth and chain[depth - 1] < best[depth - 1]):
             best_depth = depth
-            best[:depth] = chain[:depth]
+            copy(chain, best, 0, depth)
         place = lane_end
     open_until_us = sequences.occurred_at_us[last_entry] + rules.window_us if best_depth else -NEVER
-    return nodes, best_depth, open_until_us
+    return best_depth, open_until_us
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def _entries_alone(position: int, end: int, sequences: Sequences, rules: Rules) -> tuple[bool, int, int]:
+    """Whether no event after the actor's first entry matches a later step, as is so for most; and the first and last
+    entry, -1 when there is none."""
+    times, mask = sequences.occurred_at_us, sequences.mask
+    first, last = -1, -1
+    for at in range(position, end):
+        if first >= 0 and mask[at] > np.uint64(1):
+            return False, first, last
+        if is_entry(at, times, mask, rules):
+            last = at
+            first = at if first < 0 else first
+    return True, first, last
+
+
+@compiled
 def _next_attempt(
     position: int,
     end: int,
@@ -96,15 +130,15 @@ def _next_attempt(
     lanes: Lanes,
     rules: Rules,
     plan: Plan,
-    nodes: Nodes,
+    scratch: Scratch,
     best: Int64s,
-) -> tuple[int, Nodes, int, int]:
+) -> tuple[int, int, int]:
     """The attempt of the first entry from `position` on: where to look for the next one, and as `_best_of_lanes`."""
     times = sequences.occurred_at_us
     while position < end and not _begins(position, sequences, rules):
         position += 1
     if position == end:
-        return end, nodes, 0, -NEVER
+        return end, 0, -NEVER
     closes_us = times[position] + rules.window_us
     attempt_end = position + 1
     while attempt_end < end and times[attempt_end] <= closes_us:
@@ -112,15 +146,16 @@ def _next_attempt(
     has_lanes = len(lanes.offsets) > 0
     place = lanes.place[position] if has_lanes else position
     lane_end = _lane_end(place, lanes.offsets[actor + 1], lanes) if has_lanes else end
-    nodes, followed = _follow_lane(place, lane_end, attempt_end, sequences, lanes, rules, plan, nodes, best)
+    followed = _follow_lane(place, lane_end, attempt_end, sequences, lanes, rules, plan, scratch)
+    copy(scratch.chain, best, 0, followed.depth)
     if followed.excluded_at >= 0:
-        return followed.excluded_at + 1, nodes, followed.depth, -NEVER
+        return followed.excluded_at + 1, followed.depth, -NEVER
     if followed.depth == rules.step_count:
         attempt_end = best[followed.depth - 1] + 1
-    return attempt_end, nodes, followed.depth, closes_us
+    return attempt_end, followed.depth, closes_us
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _follow_lane(
     place: int,
     lane_end: int,
@@ -129,15 +164,14 @@ def _follow_lane(
     lanes: Lanes,
     rules: Rules,
     plan: Plan,
-    nodes: Nodes,
-    chain: Int64s,
-) -> tuple[Nodes, Followed]:
+    scratch: Scratch,
+) -> Followed:
     if rules.is_any_order:
-        return nodes, gather(place, lane_end, attempt_end, sequences, lanes, rules, chain)
-    return follow(place, lane_end, attempt_end, sequences, lanes, rules, plan, nodes, chain)
+        return gather(place, lane_end, attempt_end, sequences, lanes, rules, scratch)
+    return follow(place, lane_end, attempt_end, sequences, lanes, rules, plan, scratch)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _begins(position: int, sequences: Sequences, rules: Rules) -> bool:
     times, mask = sequences.occurred_at_us, sequences.mask
     if rules.is_any_order:
@@ -145,33 +179,9 @@ def _begins(position: int, sequences: Sequences, rules: Rules) -> bool:
     return is_entry(position, times, mask, rules)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lane_end(place: int, end: int, lanes: Lanes) -> int:
     lane = lanes.lane[lanes.position[place]]
     while place < end and lanes.lane[lanes.position[place]] == lane:
         place += 1
     return place
-
-
-@njit(cache=True, nogil=True)
-def _room(chain_count: int, slot_count: int) -> Chains:
-    return Chains(
-        np.empty(chain_count, np.int64),
-        np.empty(chain_count, np.int32),
-        np.empty(chain_count, np.int64),
-        np.empty(chain_count, np.int64),
-        np.empty(slot_count, np.int64),
-    )
-
-
-@njit(cache=True, nogil=True)
-def _more_room(chains: Chains) -> Chains:
-    """Twice as much, with what is there already."""
-    count, slots = len(chains.actor), len(chains.position)
-    larger = _room(2 * count, 2 * slots)
-    larger.actor[:count] = chains.actor
-    larger.depth[:count] = chains.depth
-    larger.open_until_us[:count] = chains.open_until_us
-    larger.start[:count] = chains.start
-    larger.position[:slots] = chains.position
-    return larger

@@ -7,10 +7,11 @@ a step the latest is enough, but for rules that can make an older one the better
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from app.match.nodes import Nodes, append, first_from, first_since, grown, write_chain
+from app.match.compiled import compiled
+from app.match.nodes import Nodes, append, first_from, first_since, write_chain
 from app.match.rules import NEVER, Bools, Exclusions, Int64s, Lanes, Rules, Sequences, UInt64s
+from app.match.scratch import Followed, Scratch
 
 
 class Plan(NamedTuple):
@@ -19,15 +20,6 @@ class Plan(NamedTuple):
 
     looks_at_all: bool
     keeps_all: Bools
-
-
-class Followed(NamedTuple):
-    """depth: steps reached, 0 when nobody entered. last_entry: position. excluded_at: position of the excluded event
-    that ended an attempt, or -1."""
-
-    depth: int
-    last_entry: int
-    excluded_at: int
 
 
 def plan_for(rules: Rules) -> Plan:
@@ -41,7 +33,7 @@ def plan_for(rules: Rules) -> Plan:
     return Plan(looks_at_all, keeps_all)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def follow(
     place: int,
     place_end: int,
@@ -50,19 +42,18 @@ def follow(
     lanes: Lanes,
     rules: Rules,
     plan: Plan,
-    nodes: Nodes,
-    chain: Int64s,
-) -> tuple[Nodes, Followed]:
+    scratch: Scratch,
+) -> Followed:
     """Follow the chains of one lane, which has the places [place, place_end), and write the one to report to `chain`.
 
     attempt_end: -1, or for an attempt, whose only entry is the event at `place`, the first position after its window.
-    Returns the nodes, which may have grown, and how far it went.
     """
-    times, mask, exclusions = sequences.occurred_at_us, sequences.mask, rules.exclusions
-    has_lanes, is_attempt = len(lanes.offsets) > 0, attempt_end >= 0
+    times, mask, exclusions, nodes = sequences.occurred_at_us, sequences.mask, rules.exclusions, scratch.nodes
+    has_lanes, is_attempt, is_bound = len(lanes.offsets) > 0, attempt_end >= 0, len(exclusions.after_step) > 0
     entry_list = len(exclusions.limits) - 1  # of clean chains at the first step
     first_position = lanes.position[place] if has_lanes else place
-    excluded, following = _excluded_around(first_position, exclusions)
+    if is_bound:
+        _begin_excluded(first_position, exclusions, scratch.excluded, scratch.following)
     depth, last_entry, reported_list, reported = 0, -1, -1, -1
     nodes.length[:] = 0
 
@@ -70,23 +61,22 @@ def follow(
         position = lanes.position[i] if has_lanes else i
         if is_attempt and position >= attempt_end:
             break
-        _pass_excluded(position, exclusions, excluded, following)
-        if is_attempt:
-            excluded_at = _attempt_ended_at(first_position, depth, exclusions)
-            if excluded_at < position:
-                write_chain(nodes, entry_list + 1, reported_list, reported, chain)
-                return nodes, Followed(depth, first_position, excluded_at)
-        if i - place >= nodes.position.shape[1] and nodes.length.max() == nodes.position.shape[1]:
-            nodes = grown(nodes)
+        if is_bound:
+            _pass_excluded(position, exclusions, scratch.excluded, scratch.following)
+            if is_attempt:
+                excluded_at = _attempt_ended_at(first_position, depth, exclusions)
+                if excluded_at < position:
+                    write_chain(nodes, entry_list + 1, reported_list, reported, scratch.chain)
+                    return Followed(depth, first_position, excluded_at)
         steps = mask[position]
         # From the last step down, so that the event is not used for two steps of one chain.
         for step in range(rules.step_count - 1, 0, -1):
             if not (steps >> np.uint64(step)) & np.uint64(1):
                 continue
             if plan.looks_at_all:
-                come_to = _extend_any(step, position, times, rules, nodes, excluded)
+                come_to = _extend_any(step, position, times, rules, nodes, scratch.excluded, scratch.best_of_taint)
             else:
-                come_to = _extend_latest(step, position, times, rules, plan, nodes, excluded)
+                come_to = _extend_latest(step, position, times, rules, plan, nodes, scratch.excluded)
             if come_to >= 0 and step >= depth:
                 depth, reported_list, reported = step + 1, come_to, nodes.length[come_to] - 1
         if i == place if is_attempt else is_entry(position, times, mask, rules):
@@ -96,20 +86,20 @@ def follow(
                 depth, reported_list, reported = 1, entry_list, nodes.length[entry_list] - 1
         if depth == rules.step_count:
             break
-    write_chain(nodes, entry_list + 1, reported_list, reported, chain)
-    if is_attempt and depth < rules.step_count:
+    write_chain(nodes, entry_list + 1, reported_list, reported, scratch.chain)
+    if is_attempt and is_bound and depth < rules.step_count:
         excluded_at = _attempt_ended_at(first_position, depth, exclusions)
         if excluded_at < attempt_end:
-            return nodes, Followed(depth, last_entry, excluded_at)
-    return nodes, Followed(depth, last_entry, -1)
+            return Followed(depth, last_entry, excluded_at)
+    return Followed(depth, last_entry, -1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def is_entry(position: int, times: Int64s, mask: UInt64s, rules: Rules) -> bool:
     return bool(mask[position] & np.uint64(1)) and rules.start_us <= times[position] < rules.end_us
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _extend_latest(
     step: int, position: int, times: Int64s, rules: Rules, plan: Plan, nodes: Nodes, excluded: Int64s
 ) -> int:
@@ -151,15 +141,17 @@ def _extend_latest(
     return step
 
 
-@njit(cache=True, nogil=True)
-def _extend_any(step: int, position: int, times: Int64s, rules: Rules, nodes: Nodes, excluded: Int64s) -> int:
+@compiled
+def _extend_any(
+    step: int, position: int, times: Int64s, rules: Rules, nodes: Nodes, excluded: Int64s, best: Int64s
+) -> int:
     """As `_extend_latest`, looking at every chain that can go on: the best of each taint is put into its list.
 
     Returns the list of the one with the latest entry.
     """
     at, taint_count = times[position], len(rules.exclusions.limits)
     since_us = at - min(rules.within_us[step], rules.window_us)
-    best = np.full((taint_count, 4), -1, np.int64)  # entry, step before, position before, index in its list
+    best[:] = -1  # per taint: entry, step before, position before, its list, index there
     which = step
     while which == step or (which > 0 and rules.optional[which]):
         which -= 1
@@ -178,19 +170,18 @@ def _extend_any(step: int, position: int, times: Int64s, rules: Rules, nodes: No
                 if to < 0 or entry < best[to, 0] or (entry == best[to, 0] and which < best[to, 1]):
                     continue
                 if entry > best[to, 0] or which > best[to, 1] or last < best[to, 2]:
-                    best[to, 0], best[to, 1], best[to, 2], best[to, 3] = entry, which, last, source << 40 | index
+                    best[to, 0], best[to, 1], best[to, 2], best[to, 3], best[to, 4] = entry, which, last, source, index
     come_to, latest_entry = -1, -1
     for to in range(taint_count - 1, -1, -1):
         if best[to, 0] < 0:
             continue
-        source, index = best[to, 3] >> 40, best[to, 3] & ((1 << 40) - 1)
-        append(nodes, step * taint_count + to, position, best[to, 0], source, index)
+        append(nodes, step * taint_count + to, position, best[to, 0], best[to, 3], best[to, 4])
         if best[to, 0] > latest_entry:
             come_to, latest_entry = step * taint_count + to, best[to, 0]
     return come_to
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _taint(which: int, step: int, last: int, taint: int, exclusions: Exclusions, excluded: Int64s) -> int:
     """The taint of a chain whose event for step `which` is at `last`, when it goes on to `step`; -1: it can't."""
     for x in range(len(excluded)):
@@ -205,30 +196,25 @@ def _taint(which: int, step: int, last: int, taint: int, exclusions: Exclusions,
     return taint
 
 
-@njit(cache=True, nogil=True)
-def _excluded_around(position: int, exclusions: Exclusions) -> tuple[Int64s, Int64s]:
-    """Per exclusion the position of its latest event before `position` (-1: none), and where in the list it goes on."""
-    count = len(exclusions.after_step)
-    excluded, following = np.full(count, -1, np.int64), np.empty(count, np.int64)
-    for x in range(count):
-        following[x] = exclusions.offsets[x] + np.searchsorted(
-            exclusions.position[exclusions.offsets[x] : exclusions.offsets[x + 1]], position
-        )
-        if following[x] > exclusions.offsets[x]:
-            excluded[x] = exclusions.position[following[x] - 1]
-    return excluded, following
+@compiled
+def _begin_excluded(position: int, exclusions: Exclusions, excluded: Int64s, following: Int64s) -> None:
+    """What lies before `position` is passed."""
+    for x in range(len(excluded)):
+        start, end = exclusions.offsets[x], exclusions.offsets[x + 1]
+        following[x] = start + np.searchsorted(exclusions.position[start:end], position)
+        excluded[x] = exclusions.position[following[x] - 1] if following[x] > start else -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pass_excluded(position: int, exclusions: Exclusions, excluded: Int64s, following: Int64s) -> None:
-    """Move on to `position`: what lies before it is passed."""
+    """Move on to `position`."""
     for x in range(len(excluded)):
         while following[x] < exclusions.offsets[x + 1] and exclusions.position[following[x]] < position:
             excluded[x] = exclusions.position[following[x]]
             following[x] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _attempt_ended_at(entry: int, depth: int, exclusions: Exclusions) -> int:
     """Position of the first event that no chain of the attempt may have before a step it has not come to; or NEVER."""
     ended_at = NEVER

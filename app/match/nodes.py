@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from app.match.compiled import compiled
 from app.match.rules import Int32s, Int64s
 
 
@@ -25,8 +25,8 @@ class Nodes(NamedTuple):
     parent: Int64s
 
 
-@njit(cache=True, nogil=True)
 def new_nodes(list_count: int, capacity: int) -> Nodes:
+    """Empty lists for up to `capacity` chains each; what is not written to takes no memory."""
     shape = (list_count, capacity)
     return Nodes(
         np.zeros(list_count, np.int64),
@@ -38,21 +38,7 @@ def new_nodes(list_count: int, capacity: int) -> Nodes:
     )
 
 
-@njit(cache=True, nogil=True)
-def grown(nodes: Nodes) -> Nodes:
-    """The same lists with twice the room."""
-    list_count, capacity = nodes.position.shape
-    larger = new_nodes(list_count, 2 * capacity)
-    larger.length[:] = nodes.length
-    larger.position[:, :capacity] = nodes.position
-    larger.entry[:, :capacity] = nodes.entry
-    larger.same_entry[:, :capacity] = nodes.same_entry
-    larger.parent_list[:, :capacity] = nodes.parent_list
-    larger.parent[:, :capacity] = nodes.parent
-    return larger
-
-
-@njit(cache=True, nogil=True)
+@compiled
 def append(nodes: Nodes, to: int, position: int, entry: int, parent_list: int, parent: int) -> None:
     index = nodes.length[to]
     is_same = index > 0 and nodes.entry[to, index - 1] == entry
@@ -64,7 +50,7 @@ def append(nodes: Nodes, to: int, position: int, entry: int, parent_list: int, p
     nodes.length[to] = index + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_since(nodes: Nodes, which: int, low: int, high: int, since_us: int, times: Int64s) -> int:
     """Index of the first chain in [low, high) whose last event was at since_us or later; high when there is none."""
     while low < high:
@@ -76,7 +62,7 @@ def first_since(nodes: Nodes, which: int, low: int, high: int, since_us: int, ti
     return low
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_from(nodes: Nodes, which: int, low: int, high: int, position: int) -> int:
     """Index of the first chain in [low, high) whose last event is at `position` or later; high when there is none."""
     while low < high:
@@ -88,7 +74,7 @@ def first_from(nodes: Nodes, which: int, low: int, high: int, position: int) -> 
     return low
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_chain(nodes: Nodes, taint_count: int, which: int, index: int, chain: Int64s) -> None:
     """The positions of a chain's events by step, -1 for steps it skipped; as far as the step it has come to."""
     if which >= 0:

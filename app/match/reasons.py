@@ -137,8 +137,8 @@ def _missing(chain: Int64s, mask: UInt64s, step_count: int) -> np.uint64:
     """The steps that are left when each event of the chain is given one of its own."""
     holder = np.full(step_count, -1, np.int64)
     come_from, queue = np.empty(step_count, np.int64), np.empty(step_count, np.int64)
-    for each in range(len(chain)):
-        augment(each, chain, mask, holder, come_from, queue)
+    for position in chain:
+        augment(position, mask, holder, come_from, queue)
     missing = np.uint64(0)
     for step in range(step_count):
         if holder[step] < 0:

@@ -41,5 +41,6 @@ def seen_events(row_numbers: npt.NDArray[np.int64], found: Sequence[tuple[Any, .
     seen = {}
     for row_number, occurred_at_us, name, url, referrer, stored, shape_id, *ids, trust in found:
         properties = shapes.named(shape_id, msgspec.json.decode(stored))
-        seen[row_number] = Seen(row_number, occurred_at_us, name, url, referrer, properties, *ids, TRUST_NAMES[trust])
+        who = (*ids, TRUST_NAMES[trust])
+        seen[row_number] = Seen(row_number, occurred_at_us, name, url, referrer, properties, *who)
     return [seen[row_number] for row_number in row_numbers.tolist()]

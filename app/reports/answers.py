@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -45,9 +46,6 @@ class Found(NamedTuple):
     now_us: int
     outcome: str
 
-    def render(self, form: Form) -> bytes:
-        return form.render(self.kept.result(self.now_us))
-
     def tag(self, form: Form) -> str:
         """The same for as long as the answer is: `as_of` moving on is no change."""
         facts = repr((self.question, self.kept.version, self.kept.looked_at_us, form.media_type))
@@ -71,8 +69,18 @@ class Answers:
         self._metrics.report_cache.labels(found.outcome).inc()
         return await asyncio.to_thread(found.kept.result, found.now_us)
 
-    async def reply(self, report: Report, params: BaseModel, storefront: Storefront, request: Request) -> Response:
-        """The answer in the form that the client accepts, or 304. Raises 406 as FootfallError, too."""
+    async def reply(
+        self,
+        report: Report,
+        params: BaseModel,
+        storefront: Storefront,
+        request: Request,
+        complete: Callable[[Any], Awaitable[None]] | None = None,
+    ) -> Response:
+        """The answer in the form that the client accepts, or 304. Raises 406 as FootfallError, too.
+
+        complete: adds to a result what the mirror does not know.
+        """
         form = best_form(", ".join(request.headers.getlist("accept")))
         try:
             found = await unless_gone(request, self._find(report, params, storefront))
@@ -86,7 +94,10 @@ class Answers:
         self._metrics.report_cache.labels(found.outcome).inc()
         if form.extension:
             headers["Content-Disposition"] = f'attachment; filename="{report.name}.{form.extension}"'
-        body = await asyncio.to_thread(found.render, form)
+        result = await asyncio.to_thread(found.kept.result, found.now_us)
+        if complete is not None:
+            await complete(result)
+        body = await asyncio.to_thread(form.render, result)
         return Response(body, media_type=form.media_type, headers=headers)
 
     async def drop_outdated(self) -> None:

@@ -12,6 +12,7 @@ from app.reports.answers import ANSWER_RESPONSES, Answers
 from app.reports.funnel import FUNNEL
 from app.reports.funnel.params import FunnelParams
 from app.reports.funnel.result import FunnelResult
+from app.reports.people_routes import journey_router, people_router
 from app.reports.saved import FunnelName, OtherRange, find_saved, saved_funnels_router
 from app.reports.stage_rules import stage_rules_router
 from app.reports.stages import STAGES, StagesParams
@@ -25,6 +26,7 @@ class ReportParts:
     engine: AsyncEngine
     answers: Answers
     published_funnels_max: int
+    reading: AsyncEngine
 
 
 def reports_routers(parts: ReportParts) -> tuple[APIRouter, ...]:
@@ -59,6 +61,8 @@ def reports_routers(parts: ReportParts) -> tuple[APIRouter, ...]:
 
     return (
         router,
+        people_router(parts.engine, parts.reading, answers, reader),
+        journey_router(parts.reading, answers, reader),
         saved_funnels_router(parts.engine, reader, parts.published_funnels_max),
         stage_rules_router(parts.engine, parts.keys, reader, admin),
     )

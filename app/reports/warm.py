@@ -4,6 +4,7 @@ import numpy as np
 
 from app.match.actors import group_by_actor, person_ids
 from app.match.chains import match_chains
+from app.match.first import keep_firsts, no_firsts
 from app.match.gates import Bits, blank_persons, resolve
 from app.match.rules import Exclusions, Lanes, Rules
 from app.match.sessions import split_sessions
@@ -14,6 +15,7 @@ def compile_matchers() -> None:
     one, mask = np.ones(1, np.int64), np.ones(1, np.uint64)
     number, none = np.zeros(1, np.int32), np.zeros(0, np.int64)
     persons = person_ids(one, one, one, one, one, one)
+    keep_firsts(no_firsts(1), 1, number, persons, one, number, one, one)
     sequences = group_by_actor(persons, one, number, one, mask)
     resolved = resolve(sequences.offsets, sequences.mask, Bits(number, number - 1, 1))
     blank_persons(sequences.offsets, resolved, 1, 0, 1)

@@ -1,13 +1,22 @@
 """From our ids back to the senders' texts, for the few that a page of an answer shows."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Table, any_, bindparam, literal, select, union_all
+import asyncpg
+from sqlalchemy import BigInteger, any_, bindparam, literal, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.storage.tables import account, customer, visitor
+
+
+@asynccontextmanager
+async def driver_connection(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
+    """One of the engine's connections, for what speaks to the driver itself (see persons.py)."""
+    async with engine.connect() as connection:
+        yield (await connection.get_raw_connection()).driver_connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,8 @@ async def sender_keys(
     wanted = {"visitor": (visitor, visitors), "customer": (customer, customers), "account": (account, accounts)}
     parts = [
         select(literal(name).label("kind"), table.c[f"{name}_id"], table.c[f"{name}_key"]).where(
-            table.c.storefront_id == storefront_id, table.c[f"{name}_id"] == any_(_bound(table, ids))
+            table.c.storefront_id == storefront_id,
+            table.c[f"{name}_id"] == any_(bindparam(f"{name}_ids", sorted(set(ids)), type_=ARRAY(BigInteger))),
         )
         for name, (table, ids) in wanted.items()
     ]
@@ -40,7 +50,3 @@ async def sender_keys(
         for kind, number, text in await connection.execute(union_all(*parts)):
             found[kind][number] = text
     return SenderKeys(found["visitor"], found["customer"], found["account"])
-
-
-def _bound(table: Table, ids: Iterable[int]) -> object:
-    return bindparam(f"{table.name}_ids", sorted(set(ids)), type_=ARRAY(BigInteger))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from app.config import Settings
 from app.domain.storefront import KeyKind
@@ -53,13 +54,13 @@ async def publish(service: Service, name: str = "buyers", period: str = "day") -
 
 async def shown(service: Service) -> Samples:
     """What /metrics says of funnels."""
-    text = (await service.client.get("/metrics")).text
+    page = (await service.client.get("/metrics")).text
     return {
         (
             sample.name.removeprefix("footfall_funnel_"),
             *(sample.labels[name] for name in LABELS if name in sample.labels),
-        ): (sample.value)
-        for family in text_string_to_metric_families(text)
+        ): sample.value
+        for family in text_string_to_metric_families(page)
         for sample in family.samples
         if sample.name.startswith("footfall_funnel_")
     }
@@ -258,3 +259,18 @@ async def test_the_limit_holds_for_requests_at_once(shop: Service) -> None:
     replies = await asyncio.gather(*(put(shop, f"{name}/publish", {}) for name in names))
 
     assert sorted(reply.status_code for reply in replies) == [200, 200, 409, 409, 409, 409]
+
+
+async def test_the_version_before_saves_funnels_and_leaves_publishing_alone(service: Service) -> None:
+    """It knows no column for the period: what it adds is not published, and what it replaces stays so."""
+    await publish(service)
+    statement = text(
+        "INSERT INTO funnel (storefront_id, name, definition) SELECT storefront_id, :name, definition FROM funnel "
+        "ON CONFLICT (storefront_id, name) DO UPDATE SET definition = excluded.definition, updated_at = now()"
+    )
+    for name in ("buyers", "others"):
+        async with service.engine.begin() as connection:
+            await connection.execute(statement, {"name": name})
+
+    listed = (await get(service)).json()
+    assert {each["name"]: each["publish"] for each in listed} == {"buyers": {"period": "day"}, "others": None}

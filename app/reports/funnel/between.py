@@ -29,9 +29,7 @@ class Between(BaseModel):
 
 
 def between_steps(attempts: Attempts, asked: BetweenParams) -> Between:
-    seconds = seconds_between(
-        attempts, attempts.positions(asked.from_step - 1), attempts.positions(asked.to_step - 1)
-    )
+    seconds = seconds_between(attempts, attempts.positions(asked.from_step - 1), attempts.positions(asked.to_step - 1))
     histogram = []
     if len(seconds):
         edges = nice_edges(float(seconds.min()), float(seconds.max()), BINS_MAX)
@@ -40,6 +38,4 @@ def between_steps(attempts: Attempts, asked: BetweenParams) -> Between:
             Bin(from_seconds=first, to_seconds=last, count=count)
             for first, last, count in zip(edges[:-1], edges[1:], counts.tolist(), strict=True)
         ]
-    return Between(
-        from_step=asked.from_step, to_step=asked.to_step, seconds=durations_of(seconds), histogram=histogram
-    )
+    return Between(from_step=asked.from_step, to_step=asked.to_step, seconds=durations_of(seconds), histogram=histogram)

@@ -33,7 +33,5 @@ def first_touch_rows(attempts: Attempts, scan: Scan, *, include_bots: bool) -> I
             links.customer_id,
             links.linked_at_us,
         )
-        keep_firsts(
-            firsts, lowest, place, person, events.occurred_at_us, events.seq, events.stored, events.row_number
-        )
+        keep_firsts(firsts, lowest, place, person, events.occurred_at_us, events.seq, events.stored, events.row_number)
     return firsts.row_number[of_attempt]

@@ -15,8 +15,8 @@ counts is the first of these that is true:
   of the chain itself.
 - never: none of these.
 
-In any order the reason is about all steps that are missing, and an event is before when it came before the chain's first
-one. A session is looked at to its own end, and no further than the end of the range and the window.
+In any order the reason is about all steps that are missing, and an event is before when it came before the chain's
+first one. A session is looked at to its own end, and no further than the end of the range and the window.
 """
 
 from dataclasses import replace
@@ -85,10 +85,11 @@ def _find_later(stopped: Attempts, targets: Int64s, whys: Whys, scan: Scan, *, i
     if definition.actor is Actor.SESSION:
         return
     in_any_order = definition.order is Order.ANY_ORDER
-    last, entry = _last_positions(stopped), stopped.positions(0)
+    last, entry = last_positions(stopped), stopped.positions(0)
     for index, step in enumerate(definition.steps):
         has_no_event = (whys.missing >> np.uint64(index)) & np.uint64(1) == 1 if in_any_order else targets == index
-        asked = np.flatnonzero(has_no_event & ((whys.code > TOO_LATE) | in_any_order & (whys.code == TOO_LATE)))
+        may_be_later = whys.code >= TOO_LATE if in_any_order else whys.code > TOO_LATE
+        asked = np.flatnonzero(has_no_event & may_be_later)
         if not len(asked):
             continue
         within_us = NEVER if step.within_us is None else step.within_us
@@ -112,10 +113,11 @@ def _first_later_us(asking: Attempts, step_index: int, scan: Scan, *, include_bo
     alone = FunnelDefinition(
         steps=(step,),
         start_us=definition.last_us + 1,
-        end_us=max(TIME_MAX_US - 1, definition.last_us + 2),
+        end_us=TIME_MAX_US - 1,
         conversion_window_us=0,
         actor=definition.actor,
         count=Count.ENTRIES,
+        persons=definition.persons if definition.actor is Actor.ACCOUNT else (),  # else all have passed them
         as_of_us=definition.as_of_us,
     )
     later = match_funnel(alone, scan, include_bots=include_bots)
@@ -155,7 +157,7 @@ def _same_numbers(ids: list[Int64s], *codes: list[Int64s]) -> tuple[Int64s, Int6
     return number[:length], number[length:]
 
 
-def _last_positions(attempts: Attempts) -> Int64s:
+def last_positions(attempts: Attempts) -> Int64s:
     """Per attempt the position of its chain's last event."""
     chains = attempts.chains
     found: npt.NDArray[np.int64] = chains.position[chains.start + chains.depth - 1]

@@ -1,6 +1,9 @@
 """The answer of a funnel report, made from one result per actor."""
 
+from collections.abc import Iterator
 from datetime import datetime
+
+from pydantic import BaseModel
 
 from app.domain.time_range import from_us
 from app.mirror.scan import Scan
@@ -14,7 +17,15 @@ from app.reports.funnel.steps import FunnelStep, funnel_steps
 from app.reports.funnel.times import Durations
 from app.reports.funnel.trend import TrendPeriod
 from app.reports.funnel.value import Values
-from app.reports.tables import Table, table_of
+from app.reports.tables import Cell, Table, table_of
+
+
+class ReachedStep(BaseModel):
+    """What is known of a step in a period."""
+
+    step_number: int
+    label: str
+    reached_count: int
 
 
 class FunnelResult(ReportResult):
@@ -29,8 +40,19 @@ class FunnelResult(ReportResult):
     curve: list[CurvePoint] | None = None
 
     def table(self) -> Table:
-        """A row for each step; group and period_start are empty in those of the whole."""
-        return table_of(FunnelStep, (({}, step) for step in self.steps), group=str, period_start=datetime)
+        """A row for each step of the whole, of each group and of each period; the other leading cells are empty."""
+        return table_of(FunnelStep, self._rows(), group=str, group_kind=str, period_start=datetime, complete=bool)
+
+    def _rows(self) -> Iterator[tuple[dict[str, Cell], BaseModel]]:
+        leading: dict[str, Cell] = {}
+        yield from ((leading, step) for step in self.steps)
+        for group in self.groups or []:
+            leading = {"group": group.value, "group_kind": group.kind}
+            yield from ((leading, step) for step in group.steps)
+        for period in self.trend or []:
+            leading = {"period_start": period.period_start, "complete": period.complete}
+            for step, reached_count in zip(self.steps, period.reached_counts, strict=True):
+                yield leading, ReachedStep(step_number=step.step_number, label=step.label, reached_count=reached_count)
 
 
 def shape_funnel(attempts: Attempts, scan: Scan, values: Values | None = None) -> FunnelResult:

@@ -64,9 +64,7 @@ def values_of(property_name: str, scan: Scan, storefront: Storefront) -> Values:
     )
 
 
-def step_values(
-    attempts: Attempts, step_index: int, positions: Int64s, values: Values
-) -> tuple[list[StepValue], int]:
+def step_values(attempts: Attempts, step_index: int, positions: Int64s, values: Values) -> tuple[list[StepValue], int]:
     """A sum for each currency there is, by its name; and how many events of the step had no number or no currency.
 
     positions: of the step's events, as Attempts.positions gives them.

@@ -1,15 +1,23 @@
 """Breakdowns: what the groups are, what they add up to, and which of them convert unlike the others."""
 
+import json
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.funnel import FunnelDefinition
 from app.errors import Invalid
+from app.reports.funnel.breakdown import groups_of
+from app.reports.funnel.matching import match_funnel
+from app.reports.funnel.questions import BreakdownParams
 from app.reports.funnel.result import FunnelResult
-from tests.journeys import DAY, HOUR, MINUTE, JourneyEvent, journey
-from tests.strategies import journeys
+from tests.journeys import DAY, HOUR, MINUTE, JourneyEvent, at_us, journey
+from tests.oracle import funnel_oracle
+from tests.strategies import SESSION_TIMEOUT_US, definitions, journeys
 from tests.unit.reports.asking import ADDED, ORDERED, VIEWED, ask, step
 from tests.unit.reports.journey_mirror import Identity, JourneyMirror, Link
 
@@ -182,7 +190,6 @@ def test_the_first_touch_of_a_customer_may_be_on_another_device_before_they_were
         "13": Identity(13),
         "customer 2": Identity(None, 2),
     }
-    links = [Link(11, 1, 2), Link(12, 1, 2), Link(13, 1, 2)]
     events = [
         *journey("11", (-3 * DAY, "ad_clicked", {"source": "search"})),
         *journey("12", (0, VIEWED, {"source": "mail"})),
@@ -252,7 +259,50 @@ def test_a_clear_difference_is_significant(mirror: JourneyMirror) -> None:
     assert [group.significance and group.significance.is_significant for group in found] == [True, True]
 
 
-# Groups add up
+# The same as the oracle, and groups add up
+
+
+def value_of(event: JourneyEvent, name: str) -> str | None:
+    """As text, which is the JSON of what is none."""
+    value = event.properties.get(name)
+    return value if value is None or isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def touched_first(events: list[JourneyEvent], person: str) -> JourneyEvent:
+    own = [event for event in events if event.person == person]
+    return min(own, key=lambda event: (event.occurred_at_us, event.seq, event.stored))
+
+
+@settings(max_examples=50)
+@given(definitions(), journeys(), st.sampled_from(["cart_id", "coupon", "tags"]), st.data())
+def test_groups_are_those_of_the_oracles_chains(
+    mirror: JourneyMirror, definition: FunnelDefinition, events: list[JourneyEvent], name: str, data: st.DataObject
+) -> None:
+    number = data.draw(st.integers(1, len(definition.steps)))
+    definition = replace(definition, session_timeout_us=SESSION_TIMEOUT_US)
+    found = funnel_oracle(definition, events, at_us(10_000 * DAY), SESSION_TIMEOUT_US).values()
+    expected: dict[str, Counter[tuple[str | None, int]]] = {
+        "entry": Counter((value_of(each.entry, name), each.depth) for each in found),
+        "step": Counter(
+            (value_of(event, name), each.depth)
+            for each in found
+            for event in each.chain[number - 1 : number]
+            if event is not None
+        ),
+        "first_touch": Counter((value_of(touched_first(events, each.person), name), each.depth) for each in found),
+    }
+    with mirror.scan(events, at_us(10_000 * DAY)) as scan:
+        attempts = match_funnel(definition, scan)
+        for of, counts in expected.items():
+            step_number = {"step": number} if of == "step" else {}
+            asked = BreakdownParams.model_validate({"property": name, "of": of, **step_number})
+            stopped: Counter[tuple[str | None, int]] = Counter()
+            for group in groups_of(attempts, asked, scan, None, include_bots=False):
+                value = None if group.kind == "not_set" else group.value
+                for step in group.steps:
+                    count = step.reached_count if step.drop_off_count is None else step.drop_off_count
+                    stopped[value, step.step_number] += count
+            assert +stopped == counts
 
 
 @settings(max_examples=60)

@@ -1,0 +1,64 @@
+"""What the compiled passes keep track of: room made once and used again for every actor."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from app.match.nodes import Nodes, new_nodes
+from app.match.rules import Int64s, Rules
+
+
+class Followed(NamedTuple):
+    """depth: steps reached, 0 when nobody entered. last_entry: position. excluded_at: position of the excluded event
+    that ended an attempt, or -1."""
+
+    depth: int
+    last_entry: int
+    excluded_at: int
+
+
+class Scratch(NamedTuple):
+    """chain, best_chain: positions by step, of the chain to report of a lane and of the actor.
+
+    In order. best_of_taint: while a step is looked at. excluded, following: per exclusion the position of its latest
+    event so far (-1: none), and where in Exclusions.position the next one stands.
+
+    In any order. of_step: the positions that match each step, step k's up to ends[k]; next_of_step: the first of them
+    not before the chain's start; head: the first not tried yet. holder: of each step the position that has it;
+    come_from, queue: of the search for an augmenting path.
+    """
+
+    chain: Int64s
+    best_chain: Int64s
+    nodes: Nodes
+    best_of_taint: Int64s
+    excluded: Int64s
+    following: Int64s
+    of_step: Int64s
+    ends: Int64s
+    next_of_step: Int64s
+    head: Int64s
+    holder: Int64s
+    come_from: Int64s
+    queue: Int64s
+
+
+def new_scratch(rules: Rules, longest: int) -> Scratch:
+    """As much room as there can be need of; what is not written to takes no memory. longest: events of an actor."""
+    step_count, taint_count = rules.step_count, len(rules.exclusions.limits)
+    by_step = [np.empty(step_count, np.int64) for _ in range(8)]
+    return Scratch(
+        chain=by_step[0],
+        best_chain=by_step[1],
+        nodes=new_nodes(step_count * taint_count, longest),
+        best_of_taint=np.empty((taint_count, 5), np.int64),
+        excluded=np.empty(len(rules.exclusions.after_step), np.int64),
+        following=np.empty(len(rules.exclusions.after_step), np.int64),
+        of_step=np.empty(longest * step_count if rules.is_any_order else 0, np.int64),
+        ends=by_step[2],
+        next_of_step=by_step[3],
+        head=by_step[4],
+        holder=by_step[5],
+        come_from=by_step[6],
+        queue=by_step[7],
+    )
