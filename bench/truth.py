@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -18,6 +18,7 @@ DAY = 86_400
 RANGE = {"start": "2020-12-19T00:00:00Z", "end": "2020-12-31T00:00:00Z"}
 FIRST_DAY = {"start": "2020-12-19T00:00:00Z", "end": "2020-12-20T00:00:00Z"}
 MAIN = ("product_viewed", "product_added", "checkout_started", "order_completed")
+BOUGHT = ("product_viewed", "product_added", "order_completed")
 ALTERNATIVES = (
     "page_viewed",
     ("product_viewed", "product_clicked"),
@@ -42,19 +43,32 @@ NAMES = {
 
 
 class Funnel(NamedTuple):
+    """members: further ones of the request; step_members: further ones of its steps, by step number."""
+
     steps: tuple[str | tuple[str, ...], ...]
     window_seconds: int
     range: dict[str, str] = RANGE
+    members: Mapping[str, Any] = {}
+    step_members: Mapping[int, Mapping[str, Any]] = {}
 
+
+BY_DEVICE = {"breakdown": {"property": "device_type"}}
+NO_PROMOTION = {"after_step": 1, "before_step": 2, "any_of": [{"event": "promotion_viewed"}]}
 
 FUNNELS = {
-    "main_7d": Funnel(MAIN, 7 * DAY),
+    "main_7d": Funnel(MAIN, 7 * DAY, members=BY_DEVICE),
     "main_30d": Funnel(MAIN, 30 * DAY),
-    "main_1h": Funnel(MAIN, 3600),
+    "main_1h": Funnel(MAIN, 3600, members=BY_DEVICE),
     "main_10min": Funnel(MAIN, 600),
-    "view_cart_purchase_1d": Funnel(("product_viewed", "product_added", "order_completed"), DAY),
+    "view_cart_purchase_1d": Funnel(BOUGHT, DAY),
+    "any_order_1d": Funnel(BOUGHT, DAY, members={"order": "any_order"}),
+    "within_15min_each_1d": Funnel(MAIN, DAY, step_members={number: {"within_seconds": 900} for number in (2, 3, 4)}),
+    "not_before_60s_1d": Funnel(MAIN[:3], DAY, step_members={2: {"not_before_seconds": 60}}),
+    "exclude_view_promotion_1d": Funnel(MAIN[:3], DAY, members={"exclude": [NO_PROMOTION]}),
     "alternatives_1d": Funnel(ALTERNATIVES, DAY),
+    "strict_1d_all_events": Funnel(MAIN[:2], DAY, members={"order": "strict"}),
     "entries_first_utc_day_7d": Funnel(MAIN, 7 * DAY, FIRST_DAY),
+    "session_main": Funnel(MAIN, 7 * DAY, members={"actor": "session"}),
 }
 
 
@@ -94,28 +108,40 @@ def main(data: Annotated[Path, typer.Option(help="Folder with GA4 Parquet files 
 
 
 def _checks(service: Service, truth: dict[str, Any]) -> Iterator[Check]:
-    yield Check("visitors", truth["visitors"], _reached(service, tuple(_names(truth)), DAY))
+    names = tuple(NAMES.get(name, name) for name in truth["by_name"])
+    by_session = {"actor": "session"}
+    yield Check("visitors", truth["visitors"], _entered(service, names))
+    yield Check("sessions", truth["sessions_30min_gap"], _entered(service, names, by_session))
+    yield Check("persons who bought", truth["persons_with_purchase"], _entered(service, MAIN[-1:]))
+    yield Check("sessions with a purchase", truth["sessions_with_purchase"], _entered(service, MAIN[-1:], by_session))
     for name, count in truth["by_name"].items():
         yield Check(name, count, _events_read(service, NAMES.get(name, name)))
+    for name in sorted(truth["funnels"].keys() - FUNNELS.keys()):
+        yield Check(name, truth["funnels"][name], "not asked")
     for name, funnel in FUNNELS.items():
-        wanted = truth["funnels"][name]
-        answer = _ask(service, funnel)
-        found = [step["reached_count"] for step in answer["steps"]]
-        yield Check(name, wanted["reached"], found, answer["seconds"])
-        if name == "main_7d":
-            times, known = answer["seconds_to_convert"], wanted["seconds_to_convert"]
-            yield Check("  median seconds to convert", known["median"], round(times["median"], 9))
-            yield Check("  mean seconds to convert", round(known["mean"], 6), round(times["mean"], 6))
-            yield Check("  converted", known["n"], times["count"])
+        yield from _funnel_checks(name, truth["funnels"][name], _ask(service, funnel))
 
 
-def _names(truth: dict[str, Any]) -> list[str]:
-    return [NAMES.get(name, name) for name in truth["by_name"]]
+def _funnel_checks(name: str, known: dict[str, Any], answer: dict[str, Any]) -> Iterator[Check]:
+    yield Check(name, known["reached"], _reached(answer), answer["seconds"])
+    if times := known.get("seconds_to_convert"):
+        found = answer["seconds_to_convert"]
+        yield Check("  median seconds to convert", times["median"], round(found["median"], 9))
+        yield Check("  mean seconds to convert", round(times["mean"], 6), round(found["mean"], 6))
+        yield Check("  converted", times["n"], found["count"])
+    if groups := known.get("by_entry_device"):
+        found = {group["value"]: _reached(group) for group in answer["groups"]}
+        for value in sorted(groups.keys() | found.keys()):
+            yield Check(f"  {value}", groups.get(value), found.get(value))
 
 
-def _reached(service: Service, names: tuple[str, ...], window_seconds: int) -> int:
-    count: int = _ask(service, Funnel((names,), window_seconds))["steps"][0]["reached_count"]
-    return count
+def _reached(answer: dict[str, Any]) -> list[int]:
+    return [step["reached_count"] for step in answer["steps"]]
+
+
+def _entered(service: Service, names: tuple[str, ...], members: Mapping[str, Any] | None = None) -> int:
+    """How many actors did one of these."""
+    return _reached(_ask(service, Funnel((names,), DAY, members=members or {})))[0]
 
 
 def _events_read(service: Service, name: str) -> int:
@@ -125,13 +151,22 @@ def _events_read(service: Service, name: str) -> int:
 
 
 def _ask(service: Service, funnel: Funnel) -> dict[str, Any]:
-    steps = [
-        {"any_of": [{"event": name} for name in ((step,) if isinstance(step, str) else step)]} for step in funnel.steps
-    ]
-    body = {"range": funnel.range, "steps": steps, "conversion_window_seconds": funnel.window_seconds}
+    body = {
+        "range": funnel.range,
+        "steps": [
+            {"any_of": _any_of(step), **funnel.step_members.get(number, {})}
+            for number, step in enumerate(funnel.steps, start=1)
+        ],
+        "conversion_window_seconds": funnel.window_seconds,
+        **funnel.members,
+    }
     with service.client("read") as client:
         answer: dict[str, Any] = client.post("/v1/reports/funnel", json=body).raise_for_status().json()
     return answer
+
+
+def _any_of(names: str | tuple[str, ...]) -> list[dict[str, str]]:
+    return [{"event": name} for name in ((names,) if isinstance(names, str) else names)]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Whose event is it: puts the events of each actor together and in order."""
 
+from functools import partial
+
 import numpy as np
 from numba import njit
 
 from app.match.rules import Int32s, Int64s, Sequences, UInt64s
+from app.parallel import at_once, parts_of, split_evenly
 
 # Counting by actor needs an array as long as the range of actor ids; a range wider than this many times the number
 # of events is sorted instead.
@@ -72,29 +75,55 @@ def group_by_actor(actor: Int64s, occurred_at_us: Int64s, seq: Int32s, stored: I
     if highest - lowest > SPARSE_FACTOR * len(actor) + 1024:
         _, actor = np.unique(actor, return_inverse=True)
         lowest, highest = 0, int(actor.max())
-    offsets, rows = _group(actor, lowest, highest - lowest + 1)
-    times = occurred_at_us[rows]
-    _order(offsets, rows, times, seq, stored, mask)
-    return Sequences(offsets, rows, times, mask[rows])
+    actor_count = highest - lowest + 1
+    offsets = np.zeros(actor_count + 1, np.int64)
+    grouped = Sequences(
+        offsets, np.empty(len(actor), np.int64), np.empty(len(actor), np.int64), np.empty(len(actor), np.uint64)
+    )
+    parts = split_evenly(actor_count, parts_of(len(actor)))
+    at_once([partial(_count, actor, lowest, first, last, offsets) for first, last in parts])
+    for first, last in parts[1:]:
+        offsets[first + 1 : last + 1] += offsets[first]
+    columns = (actor, occurred_at_us, seq, stored, mask)
+    at_once([partial(_place, first, last, lowest, *columns, grouped) for first, last in parts])
+    return grouped
 
 
 @njit(cache=True, nogil=True)
-def _group(actor: Int64s, lowest: int, actor_count: int) -> tuple[Int64s, Int64s]:
-    """Counting sort: offsets per actor, and the row numbers in actor order (rows of one actor as they came)."""
-    ends = np.zeros(actor_count + 1, np.int64)
+def _count(actor: Int64s, lowest: int, first: int, last: int, offsets: Int64s) -> None:
+    """Where the rows of each actor in [first, last) end, counted from where those of `first` begin."""
     for i in range(len(actor)):
-        ends[actor[i] - lowest + 1] += 1
-    for i in range(1, actor_count + 1):
-        ends[i] += ends[i - 1]
-    rows = np.empty(len(actor), np.int64)
-    for i in range(len(actor)):  # ends[a] is where actor a begins, and moves to its end while its rows are placed
-        place = ends[actor[i] - lowest]
-        rows[place] = i
-        ends[actor[i] - lowest] = place + 1
-    offsets = np.empty(actor_count + 1, np.int64)
-    offsets[0] = 0
-    offsets[1:] = ends[:-1]
-    return offsets, rows
+        number = actor[i] - lowest
+        if first <= number < last:
+            offsets[number + 1] += 1
+    for number in range(first + 1, last):
+        offsets[number + 1] += offsets[number]
+
+
+@njit(cache=True, nogil=True)
+def _place(
+    first: int,
+    last: int,
+    lowest: int,
+    actor: Int64s,
+    occurred_at_us: Int64s,
+    seq: Int32s,
+    stored: Int64s,
+    mask: UInt64s,
+    grouped: Sequences,
+) -> None:
+    """Counting sort: the rows of the actors in [first, last) to where they belong, then in order."""
+    following = grouped.offsets[first:last].copy()
+    for i in range(len(actor)):
+        number = actor[i] - lowest
+        if first <= number < last:
+            place = following[number - first]
+            following[number - first] = place + 1
+            grouped.row[place] = i
+            grouped.occurred_at_us[place] = occurred_at_us[i]
+    _order(grouped.offsets[first : last + 1], grouped.row, grouped.occurred_at_us, seq, stored, mask)
+    for place in range(grouped.offsets[first], grouped.offsets[last]):
+        grouped.mask[place] = mask[grouped.row[place]]
 
 
 @njit(cache=True, nogil=True)
@@ -103,7 +132,8 @@ def _order(offsets: Int64s, rows: Int64s, times: Int64s, seq: Int32s, stored: In
 
     Merge sort, bottom up; skipped where an actor's rows are in order already, as they mostly are.
     """
-    spare_rows, spare_times = np.empty_like(rows), np.empty_like(times)
+    longest = np.diff(offsets).max() if len(offsets) > 1 else 0
+    spare_rows, spare_times = np.empty(longest, np.int64), np.empty(longest, np.int64)
     for actor in range(len(offsets) - 1):
         start, end = offsets[actor], offsets[actor + 1]
         in_order = True
@@ -121,13 +151,13 @@ def _order(offsets: Int64s, rows: Int64s, times: Int64s, seq: Int32s, stored: In
                 i, j = left, middle
                 for place in range(left, right):
                     if i < middle and (j >= right or not _comes_first(j, i, rows, times, seq, stored, step_mask)):
-                        spare_rows[place], spare_times[place] = rows[i], times[i]
+                        spare_rows[place - start], spare_times[place - start] = rows[i], times[i]
                         i += 1
                     else:
-                        spare_rows[place], spare_times[place] = rows[j], times[j]
+                        spare_rows[place - start], spare_times[place - start] = rows[j], times[j]
                         j += 1
-            rows[start:end] = spare_rows[start:end]
-            times[start:end] = spare_times[start:end]
+            rows[start:end] = spare_rows[: end - start]
+            times[start:end] = spare_times[: end - start]
             width *= 2
 
 

@@ -1,5 +1,8 @@
 """The funnel matcher: one pass over each actor's events, one result per actor who entered, or per attempt."""
 
+from functools import partial
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,13 +11,50 @@ from app.match.compiled import compiled, copy
 from app.match.in_order import Plan, follow, is_entry, plan_for
 from app.match.rules import NEVER, Chains, Int64s, Lanes, Rules, Sequences
 from app.match.scratch import Followed, Scratch, new_scratch
+from app.parallel import at_once, parts_of
 
 
 def match_chains(sequences: Sequences, lanes: Lanes, rules: Rules, stop: npt.NDArray[np.uint8]) -> Chains:
     """The reported chain of each actor who entered, or of each attempt. Ends early, with what it has, at stop[0]."""
-    row_count, actor_count = len(sequences.mask), len(sequences.offsets) - 1
+    plan = plan_for(rules)
+    parts = [
+        partial(_match_part, first, last, sequences, lanes, rules, plan, stop)
+        for first, last in _split_actors(sequences.offsets)
+    ]
+    found = at_once(parts)
+    if len(found) == 1:
+        return found[0]
+    slots_before = np.cumsum([0, *(len(part.position) for part in found[:-1])])
+    return Chains(
+        np.concatenate([part.actor for part in found]),
+        np.concatenate([part.depth for part in found]),
+        np.concatenate([part.open_until_us for part in found]),
+        np.concatenate([part.start + before for part, before in zip(found, slots_before, strict=True)]),
+        np.concatenate([part.position for part in found]),
+    )
+
+
+def _split_actors(offsets: Int64s) -> list[tuple[int, int]]:
+    """Ranges of actors with about as many events each."""
+    parts = parts_of(int(offsets[-1]))
+    shares = np.searchsorted(offsets, [int(offsets[-1]) * part // parts for part in range(1, parts)])
+    return list(pairwise([0, *shares.tolist(), len(offsets) - 1]))
+
+
+def _match_part(
+    first: int,
+    last: int,
+    sequences: Sequences,
+    lanes: Lanes,
+    rules: Rules,
+    plan: Plan,
+    stop: npt.NDArray[np.uint8],
+) -> Chains:
+    """Of the actors [first, last)."""
+    lengths = np.diff(sequences.offsets[first : last + 1])
+    row_count = int(lengths.sum())
     # As much room as there can be need of; what is not written to takes no memory. An event is in one chain at most.
-    chain_count = row_count if rules.counts_entries else actor_count
+    chain_count = row_count if rules.counts_entries else last - first
     slot_count = row_count + chain_count * int(rules.optional.sum())
     room = Chains(
         np.empty(chain_count, np.int64),
@@ -23,8 +63,8 @@ def match_chains(sequences: Sequences, lanes: Lanes, rules: Rules, stop: npt.NDA
         np.empty(chain_count, np.int64),
         np.empty(slot_count, np.int64),
     )
-    scratch = new_scratch(rules, int(np.diff(sequences.offsets).max(initial=0)))
-    chain_count, slot_count = _match(sequences, lanes, rules, plan_for(rules), scratch, room, stop)
+    scratch = new_scratch(rules, int(lengths.max(initial=0)))
+    chain_count, slot_count = _match(first, last, sequences, lanes, rules, plan, scratch, room, stop)
     return Chains(
         room.actor[:chain_count],
         room.depth[:chain_count],
@@ -36,6 +76,8 @@ def match_chains(sequences: Sequences, lanes: Lanes, rules: Rules, stop: npt.NDA
 
 @compiled
 def _match(
+    first: int,
+    last: int,
     sequences: Sequences,
     lanes: Lanes,
     rules: Rules,
@@ -47,7 +89,7 @@ def _match(
     """Returns how many chains there are, and how many positions they have."""
     chain_count, slot_count = 0, 0
     best = scratch.best_chain
-    for actor in range(len(sequences.offsets) - 1):
+    for actor in range(first, last):
         if stop[0]:
             break
         position, end = sequences.offsets[actor], sequences.offsets[actor + 1]

@@ -3,13 +3,15 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, overload
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from app.mirror.resident import Resident
 
 Int32s = npt.NDArray[np.int32]
 Float64s = npt.NDArray[np.float64]
@@ -64,6 +66,10 @@ class Column:
         self.texts = texts
         self._buffer = buffer
         self._numbers = numbers  # of the first texts; of all once they were asked for
+
+    @property
+    def length(self) -> int:
+        return len(self.codes)
 
     @property
     def size_bytes(self) -> int:
@@ -128,12 +134,31 @@ def _numbers(texts: pa.Array) -> Float64s:
     return numbers
 
 
-class _Entry:
-    """One column of the cache. building: held while it is built, so that nobody builds it a second time."""
+class Held(Protocol):
+    """What the cache holds of a storefront's events: a column, or several."""
 
-    def __init__(self) -> None:
+    @property
+    def length(self) -> int: ...  # how many of the rows are in
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def extended(self, pieces: Iterable[pa.Table]) -> Self: ...
+
+
+H = TypeVar("H", bound=Held)
+
+
+class _Entry:
+    """building: held while it is built, so that nobody builds it a second time."""
+
+    def __init__(self, held: Any) -> None:
         self.building = threading.Lock()
-        self.column = _empty()
+        self.held = held
+
+
+Key = tuple[int, Subject | None]  # storefront_id, and which column; None: those that every report asks for
+Read = Callable[[int], Iterable[pa.Table]]
 
 
 class ColumnCache:
@@ -144,9 +169,9 @@ class ColumnCache:
     """
 
     def __init__(self, budget_bytes: int) -> None:
-        self._budget_bytes = budget_bytes
+        self.budget_bytes = budget_bytes
         self._lock = threading.Lock()
-        self._entries: OrderedDict[tuple[int, Subject], _Entry] = OrderedDict()
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self.generation = 0
 
     def clear(self) -> None:
@@ -155,30 +180,33 @@ class ColumnCache:
             self.generation += 1
             self._entries.clear()
 
-    def column(
-        self, storefront_id: int, subject: Subject, generation: int, read: Callable[[int], Iterable[pa.Table]]
-    ) -> Column:
-        """The column with all rows that the caller sees, perhaps more.
+    def column(self, storefront_id: int, subject: Subject, generation: int, read: Read) -> Column:
+        return self._up_to_date((storefront_id, subject), _empty(), generation, read)
+
+    def resident(self, storefront_id: int, generation: int, read: Read) -> Resident:
+        return self._up_to_date((storefront_id, None), Resident.empty(), generation, read)
+
+    def _up_to_date(self, key: Key, empty: H, generation: int, read: Read) -> H:
+        """With all rows that the caller sees, perhaps more.
 
         generation: of the cache, before the caller's transaction began. read: the rows from a row_number on, see
-        `Column.extended`.
+        `extended`.
         """
-        key = (storefront_id, subject)
         with self._lock:
-            entry = self._entries.setdefault(key, _Entry()) if generation == self.generation else _Entry()
+            entry = self._entries.setdefault(key, _Entry(empty)) if generation == self.generation else _Entry(empty)
             if key in self._entries:
                 self._entries.move_to_end(key)
         with entry.building:
-            entry.column = entry.column.extended(read(len(entry.column.codes)))
-            column = entry.column
+            held: H = entry.held
+            entry.held = held = held.extended(read(held.length))
         with self._lock:
             self._evict()
-        return column
+        return held
 
     def _evict(self) -> None:
         """What does not fit by itself goes first, then what was not used for longest."""
-        sizes = {key: entry.column.size_bytes for key, entry in self._entries.items()}
-        for key in sorted(sizes, key=lambda key: sizes[key] <= self._budget_bytes):  # stable
-            if sum(sizes.values()) <= self._budget_bytes:
+        sizes = {key: entry.held.size_bytes for key, entry in self._entries.items()}
+        for key in sorted(sizes, key=lambda key: sizes[key] <= self.budget_bytes):  # stable
+            if sum(sizes.values()) <= self.budget_bytes:
                 break
             del self._entries[key], sizes[key]

@@ -13,9 +13,10 @@ import pyarrow as pa
 from app.mirror.columns import Column, ColumnCache, Subject
 from app.mirror.conditions import Shapes, text_sql
 from app.mirror.follow import Mirror
+from app.mirror.resident import BYTES_PER_EVENT, Pick, Rows, pick
 from app.mirror.schema import first_row
 from app.mirror.seen import EVENTS_OF_ROWS, Seen, seen_events
-from app.mirror.wanted import BITS_MAX, TIME_MAX_US, Wanted, masks, relevant_sql
+from app.mirror.wanted import BITS_MAX, TIME_MAX_US, Wanted, hulls, masks, relevant_sql
 
 # All that a report asks a scan with, or gets from it.
 __all__ = [
@@ -38,6 +39,12 @@ UInt64s = npt.NDArray[np.uint64]
 
 # The parameters are those of a Whose.
 OF_WHOM = "AND (list_contains(?::BIGINT[], visitor_id) OR list_contains(?::BIGINT[], customer_id))"
+# Purpose: the rows [$2, $3) of a storefront ($1) as `Resident.extended` takes them.
+RESIDENT_ROWS = """
+    SELECT row_number, name_id, occurred_at_us, coalesce(visitor_id, 0) AS visitor_id,
+           coalesce(customer_id, 0) AS customer_id, seq, stored, is_bot IS NOT NULL AS is_bot
+    FROM event WHERE storefront_id = ? AND row_number >= ? AND row_number < ?
+"""
 PIECE_ROWS = 1_000_000  # read at once into a column: bounds what is held besides the column itself
 
 
@@ -88,6 +95,7 @@ class Scan:
     # Compiled passes look at it now and then, and end when it is set.
     stop: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(1, np.uint8))
     _columns: dict[Subject, Column] = field(default_factory=dict)
+    _rows: Rows | None = None
 
     def matches(
         self,
@@ -108,6 +116,13 @@ class Scan:
         names = {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}
         mask_of_name, conditional_sql, parameters = masks(wanted, names, self._shapes())
         every_from_us = TIME_MAX_US if every_event_from_us is None else every_event_from_us
+        if not (conditional_sql or with_account or as_of_us is not None or whose):
+            limits = (min(end_us, TIME_MAX_US), include_bots)
+            resident = self._resident_rows()
+            if resident:
+                picked = pick(resident, Pick(mask_of_name, *hulls(wanted, names), every_from_us, *limits))
+                self.events_read += len(picked.mask)
+                return Matches(**picked._asdict(), account_id=np.empty(0, np.int64))
         found = self._fetch(
             f"""
             SELECT coalesce(visitor_id, 0) AS visitor_id, coalesce(customer_id, 0) AS customer_id, occurred_at_us, seq,
@@ -166,6 +181,21 @@ class Scan:
 
             self._columns[subject] = self._cache.column(self.storefront_id, subject, self._generation, pieces)
         return self._columns[subject]
+
+    def _resident_rows(self) -> Rows | None:
+        """The events that this look sees, from memory; None when so many are not held there."""
+        if self._rows is None:
+            row_count = self._row_count(0)
+            if row_count * BYTES_PER_EVENT > self._cache.budget_bytes:
+                return None
+
+            def pieces(first_row_number: int) -> Iterator[pa.Table]:
+                for start in range(first_row_number, row_count, PIECE_ROWS):
+                    end = min(start + PIECE_ROWS, row_count)
+                    yield self._cursor.sql(RESIDENT_ROWS, params=[self.storefront_id, start, end]).to_arrow_table()
+
+            self._rows = self._cache.resident(self.storefront_id, self._generation, pieces).rows(row_count)
+        return self._rows
 
     def _row_count(self, known: int) -> int:
         """One more than the highest row_number; any number up to `known` when it is not beyond that."""

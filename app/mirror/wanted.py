@@ -54,6 +54,17 @@ def masks(
     return mask_of_name, column, parameters
 
 
+def hulls(wanted: Sequence[Wanted], names: dict[str, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """By name_id the shortest time [from_us, to_us) that has all times at which any bit wants the name."""
+    count = max(names.values(), default=-1) + 1
+    from_us, to_us = np.full(count, TIME_MAX_US), np.full(count, -TIME_MAX_US)
+    for want in wanted:
+        for name_id in {names[each.event_name] for each in want.any_of if each.event_name in names}:
+            from_us[name_id] = min(from_us[name_id], want.start_us)
+            to_us[name_id] = max(to_us[name_id], want.end_us)
+    return from_us, to_us
+
+
 def relevant_sql(wanted: Sequence[Wanted], names: dict[str, int], every_from_us: int) -> str:
     """Rows worth reading: per name, at times at which any bit wants it; and all of them from every_from_us on."""
     ranges: dict[int, set[Range]] = {}

@@ -82,6 +82,16 @@ async def test_a_breakdown_by_first_touch(berlin: Service) -> None:
     ]
 
 
+async def test_a_bot_is_nobodys_first_touch_unless_asked_for(berlin: Service) -> None:
+    crawled = event("ben", "page_viewed", "21T12:00:00+02:00", source="crawler")
+    reply = await berlin.send([crawled], headers={"User-Agent": "Googlebot/2.1"})
+    assert reply.status_code == 200, reply.text
+    asked = {"breakdown": {"property": "source", "of": "first_touch"}}
+    people, everybody = await answer(berlin, **asked), await answer(berlin, **asked, include_bots=True)
+    assert [group["value"] for group in people["groups"]] == ["mail", "(not set)"]
+    assert [group["value"] for group in everybody["groups"]] == ["crawler", "mail"]
+
+
 async def test_a_trend_by_the_hour_through_the_hour_that_comes_twice(berlin: Service) -> None:
     trend = (await answer(berlin, trend="hour"))["trend"]
     assert [(period["period_start"], period["reached_counts"]) for period in trend] == [

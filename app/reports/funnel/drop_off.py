@@ -14,7 +14,8 @@ from app.reports.conditions import Params
 from app.reports.funnel.matching import Attempts, match_funnel
 from app.reports.funnel.next_events import EVENT, PAGE_PATH, find_next, top_counts
 from app.reports.funnel.params import FunnelParams
-from app.reports.funnel.people import Outcome, check_step, choose
+from app.reports.funnel.people import check_step, choose
+from app.reports.funnel.people_rows import Outcome
 from app.reports.funnel.questions import StepNumber
 from app.reports.funnel.reasons import REASONS, ReasonName, Reasons, find_reasons
 from app.reports.funnel.result import valid_until_us

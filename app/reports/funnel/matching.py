@@ -1,5 +1,6 @@
 """From a funnel definition to one result per actor: scan and match, shared by every report that is a funnel."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,8 +53,8 @@ class Attempts:
     def positions(self, step_index: int) -> Int64s:
         """Per attempt the position of its event for the step in `sequences`; -1: not reached, or skipped."""
         found = np.full(len(self.depth), -1, np.int64)
-        reached = self.depth > step_index
-        found[reached] = self.chains.position[self.chains.start[reached] + step_index]
+        reached = self.reached(step_index)
+        found[reached] = self.positions_of(reached, step_index)
         return found
 
     def only(self, chosen: npt.NDArray[np.bool_] | Int64s) -> "Attempts":
@@ -67,6 +68,14 @@ class Attempts:
             chains.position,
         )
         return replace(self, chains=some)
+
+    def reached(self, step_index: int) -> Int64s:
+        """The attempts that reached the step."""
+        return np.flatnonzero(self.depth > step_index)
+
+    def positions_of(self, attempts: Int64s, step_index: int) -> Int64s:
+        """Of attempts that reached the step, the position of its event; -1: skipped."""
+        return self.chains.position[self.chains.start[attempts] + step_index]
 
     def times_us(self, positions: Int64s) -> Int64s:
         return self.sequences.occurred_at_us[positions]
@@ -197,14 +206,19 @@ def _exclusions(definition: FunnelDefinition, mask: UInt64s) -> Exclusions:
         np.flatnonzero((mask >> np.uint64(step_count + place)) & np.uint64(1))
         for place in range(len(definition.exclude))
     ]
-    limits = sorted({each.before_step for each in definition.exclude if _spans_steps(each)} | {step_count})
+    return exclusions_at(definition.exclude, found, step_count)
+
+
+def exclusions_at(exclude: Sequence[Exclusion], found: Sequence[Int64s], step_count: int) -> Exclusions:
+    """found: the positions of each one's events."""
+    limits = sorted({each.before_step for each in exclude if _spans_steps(each)} | {step_count})
     return Exclusions(
-        after_step=np.array([each.after_step for each in definition.exclude], np.int32),
-        before_step=np.array([each.before_step for each in definition.exclude], np.int32),
+        after_step=np.array([each.after_step for each in exclude], np.int32),
+        before_step=np.array([each.before_step for each in exclude], np.int32),
         offsets=np.cumsum([0, *map(len, found)]).astype(np.int64),
         position=np.concatenate([np.zeros(0, np.int64), *found]),
         taint=np.array(
-            [limits.index(e.before_step) if _spans_steps(e) else len(limits) - 1 for e in definition.exclude], np.int32
+            [limits.index(e.before_step) if _spans_steps(e) else len(limits) - 1 for e in exclude], np.int32
         ),
         limits=np.array(limits, np.int32),
     )
@@ -224,11 +238,16 @@ def _lanes(same: tuple[str, ...], sequences: Sequences, events: Matches, scan: S
         codes = scan.column(Subject(name)).codes[row_numbers]
         is_whole &= codes >= 0
         _, lane = np.unique(np.stack((lane, codes)), axis=1, return_inverse=True)
-    lane = np.where(is_whole, lane, -1 - position)
-    actor_offsets = np.searchsorted(position, sequences.offsets)
+    by_position = np.zeros(len(sequences.row), np.int64)
+    by_position[position] = np.where(is_whole, lane, -1 - position)
+    return lanes_of(position, by_position, sequences.offsets)
+
+
+def lanes_of(position: Int64s, lane: Int64s, offsets: Int64s) -> Lanes:
+    """position: those that are in a lane, ascending. lane: by position. offsets: of the actors."""
+    actor_offsets = np.searchsorted(position, offsets)
     actor = np.repeat(np.arange(len(actor_offsets) - 1), np.diff(actor_offsets))
-    order = np.lexsort((position, lane, actor))
-    by_position, place = np.zeros(len(sequences.row), np.int64), np.full(len(sequences.row), -1, np.int64)
-    by_position[position] = lane
+    order = np.lexsort((position, lane[position], actor))
+    place = np.full(len(lane), -1, np.int64)
     place[position[order]] = np.arange(len(position))
-    return Lanes(actor_offsets, position[order], by_position, place)
+    return Lanes(actor_offsets, position[order], lane, place)

@@ -34,13 +34,12 @@ class FunnelStep(BaseModel):
 
 def funnel_steps(attempts: Attempts, values: Values | None = None) -> list[FunnelStep]:
     steps = []
-    entry = previous = attempts.positions(0)
     for index, counts in enumerate(step_counts(attempts)):
-        positions = attempts.positions(index)
-        from_entry = durations_between(attempts, entry, positions) if index else None
-        from_previous = durations_between(attempts, previous, positions) if index > 1 else from_entry
+        from_entry, from_previous = _durations(attempts, index) if index else (None, None)
         done_count, done_ratio = _done(attempts, index)
-        value, without_value_count = step_values(attempts, index, positions, values) if values else (None, None)
+        value, without_value_count = (
+            step_values(attempts, index, attempts.positions(index), values) if values else (None, None)
+        )
         steps.append(
             FunnelStep(
                 step_number=index + 1,
@@ -60,8 +59,22 @@ def funnel_steps(attempts: Attempts, values: Values | None = None) -> list[Funne
                 without_value_count=without_value_count,
             )
         )
-        previous = np.where(positions < 0, previous, positions)
     return steps
+
+
+def _durations(attempts: Attempts, index: int) -> tuple[Durations | None, Durations | None]:
+    """From the entry to the step, and from the chain's step before, which may not be the one before in the list."""
+    reached = attempts.reached(index)
+    positions = attempts.positions_of(reached, index)
+    from_entry = durations_between(attempts, attempts.positions_of(reached, 0), positions)
+    if index == 1:
+        return from_entry, from_entry
+    earlier = index - 1
+    previous = attempts.positions_of(reached, earlier)
+    while (previous < 0).any():
+        earlier -= 1
+        previous = np.where(previous < 0, attempts.positions_of(reached, earlier), previous)
+    return from_entry, durations_between(attempts, previous, positions)
 
 
 def label_of(attempts: Attempts, index: int) -> str:

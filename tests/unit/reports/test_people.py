@@ -1,6 +1,7 @@
 """People behind the numbers of a funnel: the lists are as long as the counts say, and tell what happened to each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,13 +17,12 @@ from app.reports.funnel.matching import match_funnel
 from app.reports.funnel.params import FunnelParams
 from app.reports.funnel.people import (
     PEOPLE,
-    FunnelPerson,
-    Outcome,
     PeopleParams,
     PeopleQuery,
     PeopleResult,
     find_people,
 )
+from app.reports.funnel.people_rows import FunnelPerson, Outcome
 from app.reports.funnel.steps import step_counts
 from app.storage.person_keys import SenderKeys
 from tests.journeys import DAY, HOUR, JourneyEvent, at_us, journey
@@ -65,7 +65,7 @@ def ask(
 
 
 def happened(person: FunnelPerson) -> tuple[tuple[str, datetime] | None, ...]:
-    return tuple(each and (each.event, each.occurred_at) for each in person.steps)
+    return tuple((each.event, each.occurred_at) if each else None for each in person.steps)
 
 
 @settings(max_examples=150)
@@ -78,7 +78,7 @@ def test_lists_are_as_long_as_the_counts_of_the_funnel_and_say_what_the_oracle_s
         for attempts in attempts_oracle(definition, events, as_of_us, SESSION_TIMEOUT_US).values()
         for each in attempts
     ]
-    last = len(definition.steps)
+    last, definition = len(definition.steps), replace(definition, session_timeout_us=SESSION_TIMEOUT_US)
     with mirror.scan(events, as_of_us) as scan:
         counts = step_counts(match_funnel(definition, scan))
         for number, count in enumerate(counts, start=1):
@@ -199,12 +199,11 @@ def test_a_page_continues_after_the_last_one_given_whatever_has_come_since(mirro
 
 def test_attempts_of_one_person_are_paged_one_by_one(mirror: JourneyMirror) -> None:
     events = journey("ana", *((n * HOUR, VIEWED) for n in range(5)))
-    body = {"conversion_window_seconds": 60, "count": "entries"}
     entered: list[datetime] = []
     after = None
     for _ in range(3):
         query = {"step": 1, "outcome": "lost", "limit": 2, "after": after}
-        page = ask(mirror, events, VIEWED, ADDED, query=query, **body)
+        page = ask(mirror, events, VIEWED, ADDED, query=query, conversion_window_seconds=60, count="entries")
         entered += [person.entered_at for person in page.people]
         after = page.next_after
     assert entered == [at(n * HOUR) for n in range(5)]

@@ -1,19 +1,23 @@
 """Why people stopped: each reason by an example, and all of them as a slow reading of the rules says."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
 
 from app.domain.funnel import Actor, Count, FunnelDefinition, Order
 from app.reports.funnel.drop_off import DROP_OFF, DropOffParams, DropOffQuery, DropOffResult
 from app.reports.funnel.matching import match_funnel
+from app.reports.funnel.next_events import find_next
 from app.reports.funnel.params import FunnelParams
-from app.reports.funnel.people import PEOPLE, Outcome, PeopleParams, PeopleQuery, Reason, choose
-from app.reports.funnel.reasons import REASONS, find_reasons
+from app.reports.funnel.people import PEOPLE, PeopleParams, PeopleQuery, choose
+from app.reports.funnel.people_rows import Outcome, Reason
+from app.reports.funnel.reasons import REASONS, ReasonName, find_reasons
 from tests.journeys import DAY, HOUR, MINUTE, JourneyEvent, at_us, journey
-from tests.oracle import ActorResult, Marked, _actors, attempts_oracle
+from tests.oracle import ActorResult, Marked, _actors, _order, _text, attempts_oracle
 from tests.strategies import SESSION_TIMEOUT_US, definitions, journeys
 from tests.unit.reports.asking import ADDED, LONG_AFTER, ORDERED, VIEWED, YEAR, range_of, shop, step
 from tests.unit.reports.journey_mirror import JourneyMirror
@@ -110,7 +114,7 @@ def test_an_event_of_the_chain_itself_is_not_before(mirror: JourneyMirror) -> No
         body = {"range": YEAR, "steps": [step(VIEWED), step(ADDED), step(VIEWED)]}
         params = PeopleParams(funnel=FunnelParams.model_validate(body), query=PeopleQuery(step=2))
         (ana,) = PEOPLE.run(params, scan, shop()).people
-    assert ana.reason == Reason(reason="never")
+    assert ana.reason == Reason(reason=ReasonName.NEVER)
 
 
 def test_excluded_says_by_what_and_when(mirror: JourneyMirror) -> None:
@@ -163,13 +167,8 @@ def test_a_drop_off_with_every_number_written_out(mirror: JourneyMirror) -> None
         *journey("gus", (0, VIEWED), (10, "page_viewed"), (HOUR + 20, ADDED)),
         *journey("hana", (0, VIEWED), (10, PROMOTED), (11, "page_viewed"), (HOUR + 60, ADDED)),
     ]
-    pages = {("gus", 10): "http://shop.test/help?q=1"}
-    events = [
-        JourneyEvent(**{**vars(e), "dimensions": {"url": pages[e.person, 10]}})
-        if (e.person, e.occurred_at_us) in {(name, at_us(second)) for name, second in pages}
-        else e
-        for e in events
-    ]
+    page = next(event for event in events if event.person == "gus" and event.event_name == "page_viewed")
+    events = [replace(e, dimensions={"url": "http://shop.test/help?q=1"}) if e is page else e for e in events]
     exclude = [{"after_step": 1, "before_step": 2, "any_of": [{"event": PROMOTED}]}]
     found = drop_off(mirror, events, 1, VIEWED, ADDED, conversion_window_seconds=HOUR, exclude=exclude)
     late = {"count": 3, "mean": 30.0, "median": 20.0, "p75": 40.0, "p90": 52.0, "p95": 56.0, "min": 10.0, "max": 60.0}
@@ -232,37 +231,36 @@ Said = tuple[str, int | None]  # the reason, and by how much it was too late
 
 def said_of(definition: FunnelDefinition, own: Sequence[Marked], result: ActorResult) -> Said:
     """What the module's docstring says about one who stopped."""
-    steps, depth = definition.steps, result.depth
-    positions = [
-        next(p for p, each in enumerate(own) if each.event == event) if event else -1 for event in result.chain
-    ]
-    entry, last = positions[0], positions[-1]
-    target = next((n for n in range(depth, len(steps)) if not steps[n].optional), len(steps) - 1)
-    due_us = own[entry].at_us + definition.conversion_window_us
-    if steps[target].within_us is not None:
-        due_us = min(due_us, own[last].at_us + (steps[target].within_us or 0))
-    said: set[Said] = {("never", None)}
-    for position, each in enumerate(own):
-        if target not in each.steps or position in positions:
-            continue
-        is_same = all(same_text(name, each.event, own[last].event) for name in definition.same)
-        since = entry if definition.count is Count.ENTRIES else 0
-        if position < last:
-            if is_same and position >= since:
-                said.add(("before", None))
-        elif each.at_us > due_us:
-            if is_same:
-                said.add(("too_late", each.at_us - due_us))
-        elif not is_same:
-            said.add(("other_same", None))
-        elif each.at_us - own[last].at_us < steps[target].not_before_us:
-            said.add(("too_early", None))
-        elif is_excluded(definition, own, positions, position, target):
-            said.add(("excluded", None))
-        else:
-            assert definition.order is Order.STRICT
-            said.add(("not_next", None))
-    return min(said, key=lambda each: ([*REASONS].index(each[0]), each[1] or 0))  # type: ignore[call-overload]
+    steps = definition.steps
+    target = next((n for n in range(result.depth, len(steps)) if not steps[n].optional), len(steps) - 1)
+    chain = [next(p for p, each in enumerate(own) if each.event == event) if event else -1 for event in result.chain]
+    candidates = [p for p, each in enumerate(own) if target in each.steps and p not in chain]
+    said = [("never", None), *(what_it_says(definition, own, chain, target, position) for position in candidates)]
+    return min(said, key=lambda each: (list(ReasonName).index(ReasonName(each[0])), each[1] or 0))
+
+
+def what_it_says(
+    definition: FunnelDefinition, own: Sequence[Marked], chain: Sequence[int], target: int, position: int
+) -> Said:
+    """Of one event that matches the step which the chain did not come to."""
+    step, event, last = definition.steps[target], own[position], own[chain[-1]]
+    due_us = own[chain[0]].at_us + definition.conversion_window_us
+    if step.within_us is not None:
+        due_us = min(due_us, last.at_us + step.within_us)
+    is_same = all(same_text(name, event.event, last.event) for name in definition.same)
+    since = chain[0] if definition.count is Count.ENTRIES else 0
+    if position < chain[-1]:
+        return ("before" if is_same and position >= since else "never"), None
+    if event.at_us > due_us:
+        return ("too_late", event.at_us - due_us) if is_same else ("never", None)
+    if not is_same:
+        return "other_same", None
+    if event.at_us - last.at_us < step.not_before_us:
+        return "too_early", None
+    if is_excluded(definition, own, chain, position, target):
+        return "excluded", None
+    assert definition.order is Order.STRICT
+    return "not_next", None
 
 
 def is_excluded(
@@ -278,8 +276,6 @@ def is_excluded(
 
 
 def same_text(name: str, one: JourneyEvent, other: JourneyEvent) -> bool:
-    from tests.oracle import _text  # noqa: PLC0415
-
     values = (one.properties.get(name), other.properties.get(name))
     return None not in values and _text(values[0]) == _text(values[1])
 
@@ -299,8 +295,16 @@ def said_by_oracle(definition: FunnelDefinition, events: Iterable[JourneyEvent])
     )
 
 
+def in_some_order() -> SearchStrategy[FunnelDefinition]:
+    return (
+        definitions()
+        .filter(lambda definition: definition.order is not Order.ANY_ORDER)
+        .map(lambda definition: replace(definition, session_timeout_us=SESSION_TIMEOUT_US))
+    )
+
+
 @settings(max_examples=300)
-@given(definitions().filter(lambda definition: definition.order is not Order.ANY_ORDER), journeys())
+@given(in_some_order(), journeys())
 def test_each_who_stopped_has_the_reason_that_the_rules_say(
     mirror: JourneyMirror, definition: FunnelDefinition, events: list[JourneyEvent]
 ) -> None:
@@ -330,6 +334,40 @@ def test_reasons_and_next_events_add_up_to_all_who_dropped(
             reasons = find_reasons(stopped, scan, include_bots=False)
             assert len(reasons.code) == int((attempts.depth == index + 1).sum())
             assert set(reasons.code.tolist()) <= set(range(len(REASONS)))
+
+
+def next_by_oracle(definition: FunnelDefinition, events: Iterable[JourneyEvent]) -> list[tuple[int, int, int]]:
+    """(depth, time of entry, place in the order of storing, -1: nothing) of everybody who stopped."""
+    in_order = sorted(events, key=lambda event: _order(definition, event))
+    found = []
+    for attempts in attempts_oracle(definition, in_order, LONG_AFTER_US, SESSION_TIMEOUT_US).values():
+        for each in (each for each in attempts if each.depth < len(definition.steps)):
+            last = each.chain[-1]
+            assert last is not None
+            after = (event for event in in_order[in_order.index(last) + 1 :] if event.person == last.person)
+            following = next(after, None)
+            closes_us = each.entry_us + definition.conversion_window_us
+            stored = following.stored if following and following.occurred_at_us <= closes_us else -1
+            found.append((each.depth, each.entry_us, stored))
+    return sorted(found)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(definitions(), journeys())
+def test_what_came_next_is_the_next_event_of_the_person_however_events_are_read(
+    mirror: JourneyMirror, monkeypatch: pytest.MonkeyPatch, definition: FunnelDefinition, events: list[JourneyEvent]
+) -> None:
+    monkeypatch.setattr("app.mirror.scan.PIECE_ROWS", 3)
+    definition = replace(definition, session_timeout_us=SESSION_TIMEOUT_US)
+    with mirror.scan(events, LONG_AFTER_US) as scan:
+        attempts = match_funnel(definition, scan)
+        stopped = attempts.only(attempts.depth < len(definition.steps))
+        rows = find_next(stopped, scan, include_bots=False).event
+        entered_us = stopped.times_us(stopped.positions(0))
+    stored = [events[row].stored if row >= 0 else -1 for row in rows.tolist()]
+    assert sorted(zip(stopped.depth.tolist(), entered_us.tolist(), stored, strict=True)) == next_by_oracle(
+        definition, events
+    )
 
 
 @pytest.mark.parametrize("number", [2, 3])
