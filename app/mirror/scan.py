@@ -16,7 +16,7 @@ from app.mirror.follow import Mirror
 from app.mirror.resident import BYTES_PER_EVENT, Pick, Rows, pick
 from app.mirror.schema import first_row
 from app.mirror.seen import EVENTS_OF_ROWS, Seen, seen_events
-from app.mirror.wanted import BITS_MAX, TIME_MAX_US, Wanted, hulls, masks, relevant_sql
+from app.mirror.wanted import BITS_MAX, TIME_MAX_US, Wanted, masks, relevant_sql, spans
 
 # All that a report asks a scan with, or gets from it.
 __all__ = [
@@ -116,13 +116,14 @@ class Scan:
         names = {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}
         mask_of_name, conditional_sql, parameters = masks(wanted, names, self._shapes())
         every_from_us = TIME_MAX_US if every_event_from_us is None else every_event_from_us
-        if not (conditional_sql or with_account or as_of_us is not None or whose):
-            limits = (min(end_us, TIME_MAX_US), include_bots)
-            resident = self._resident_rows()
-            if resident:
-                picked = pick(resident, Pick(mask_of_name, *hulls(wanted, names), every_from_us, *limits))
-                self.events_read += len(picked.mask)
-                return Matches(**picked._asdict(), account_id=np.empty(0, np.int64))
+        times = None if conditional_sql or with_account or as_of_us is not None or whose else spans(wanted, names)
+        resident = self._resident_rows() if times else None
+        if times and resident:
+            picked = pick(
+                resident, Pick(mask_of_name, *times, every_from_us, min(end_us, TIME_MAX_US), include_bots=include_bots)
+            )
+            self.events_read += len(picked.mask)
+            return Matches(**picked._asdict(), account_id=np.empty(0, np.int64))
         found = self._fetch(
             f"""
             SELECT coalesce(visitor_id, 0) AS visitor_id, coalesce(customer_id, 0) AS customer_id, occurred_at_us, seq,
@@ -230,7 +231,9 @@ class Scan:
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
         # By way of Arrow, which is twice as fast as DuckDB's own conversion to numpy.
         table = self._cursor.sql(sql, params=list(parameters)).to_arrow_table()
-        return {name: table.column(name).to_numpy() for name in table.column_names}
+        columns = {name: table.column(name).to_numpy() for name in table.column_names}
+        # Compiled code for arrays that can't be written to would be other code, and compiled in the first report.
+        return {name: column if column.flags.writeable else column.copy() for name, column in columns.items()}
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from app.mirror.conditions import Shapes, all_sql
 TIME_MAX_US = 2**62  # beyond every time we store
 BITS_MAX = 63  # of a mask; DuckDB makes it as a signed number
 
+Int64s = npt.NDArray[np.int64]
 Range = tuple[int, int]  # [start_us, end_us)
 
 
@@ -54,27 +55,22 @@ def masks(
     return mask_of_name, column, parameters
 
 
-def hulls(wanted: Sequence[Wanted], names: dict[str, int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """By name_id the shortest time [from_us, to_us) that has all times at which any bit wants the name."""
+def spans(wanted: Sequence[Wanted], names: dict[str, int]) -> tuple[Int64s, Int64s] | None:
+    """By name_id the time [from_us, to_us) at which any bit wants the name. None when one of them has several such."""
     count = max(names.values(), default=-1) + 1
-    from_us, to_us = np.full(count, TIME_MAX_US), np.full(count, -TIME_MAX_US)
-    for want in wanted:
-        for name_id in {names[each.event_name] for each in want.any_of if each.event_name in names}:
-            from_us[name_id] = min(from_us[name_id], want.start_us)
-            to_us[name_id] = max(to_us[name_id], want.end_us)
+    from_us, to_us = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for name_id, ranges in _ranges(wanted, names).items():
+        union = _union(ranges)
+        if len(union) > 1:
+            return None
+        from_us[name_id], to_us[name_id] = union[0]
     return from_us, to_us
 
 
 def relevant_sql(wanted: Sequence[Wanted], names: dict[str, int], every_from_us: int) -> str:
     """Rows worth reading: per name, at times at which any bit wants it; and all of them from every_from_us on."""
-    ranges: dict[int, set[Range]] = {}
-    for want in wanted:
-        for alternative in want.any_of:
-            name_id = names.get(alternative.event_name)
-            if name_id is not None:
-                ranges.setdefault(name_id, set()).add((want.start_us, want.end_us))
     groups: dict[tuple[Range, ...], list[int]] = {}
-    for name_id, wanted_ranges in ranges.items():
+    for name_id, wanted_ranges in _ranges(wanted, names).items():
         groups.setdefault(_union(wanted_ranges), []).append(name_id)
     parts = [
         f"({_within(start_us, end_us)} AND name_id IN ({', '.join(map(str, name_ids))}))"
@@ -84,6 +80,16 @@ def relevant_sql(wanted: Sequence[Wanted], names: dict[str, int], every_from_us:
     if every_from_us < TIME_MAX_US:
         parts.append(_within(every_from_us, TIME_MAX_US))
     return " OR ".join(parts) or "false"
+
+
+def _ranges(wanted: Sequence[Wanted], names: dict[str, int]) -> dict[int, set[Range]]:
+    ranges: dict[int, set[Range]] = {}
+    for want in wanted:
+        for alternative in want.any_of:
+            name_id = names.get(alternative.event_name)
+            if name_id is not None:
+                ranges.setdefault(name_id, set()).add((want.start_us, want.end_us))
+    return ranges
 
 
 def _union(ranges: set[Range]) -> tuple[Range, ...]:

@@ -100,7 +100,7 @@ def repeated_names() -> st.SearchStrategy[StepNames]:
 # Where both mean the same
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(funnels(step_names()), journeys_without_numbers(), st.sampled_from((Actor.PERSON, Actor.ACCOUNT)))
 def test_steps_in_order_without_an_event_in_two_of_them_are_what_clickhouse_counts(
     mirror: JourneyMirror, clickhouse: Any, definition: FunnelDefinition, events: list[JourneyEvent], actor: Actor

@@ -237,7 +237,7 @@ def _lanes(same: tuple[str, ...], sequences: Sequences, events: Matches, scan: S
     for name in same:
         codes = scan.column(Subject(name)).codes[row_numbers]
         is_whole &= codes >= 0
-        _, lane = np.unique(np.stack((lane, codes)), axis=1, return_inverse=True)
+        _, lane = np.unique(lane * (codes.max(initial=-1) + 2) + codes + 1, return_inverse=True)
     by_position = np.zeros(len(sequences.row), np.int64)
     by_position[position] = np.where(is_whole, lane, -1 - position)
     return lanes_of(position, by_position, sequences.offsets)

@@ -352,8 +352,8 @@ def next_by_oracle(definition: FunnelDefinition, events: Iterable[JourneyEvent])
     return sorted(found)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(definitions(), journeys())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(in_some_order(), journeys())
 def test_what_came_next_is_the_next_event_of_the_person_however_events_are_read(
     mirror: JourneyMirror, monkeypatch: pytest.MonkeyPatch, definition: FunnelDefinition, events: list[JourneyEvent]
 ) -> None:
