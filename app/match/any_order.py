@@ -28,7 +28,7 @@ def gather(
     depth, last_start = 0, -1
     for i in range(place, place + 1 if attempt_end >= 0 else place_end):
         start = lanes.position[i] if len(lanes.offsets) else i
-        if not is_start(start, times, sequences.mask, rules):
+        if scratch.stop[0] or not is_start(start, times, sequences.mask, rules):
             continue
         last_start = start
         if depth == step_count and start > chain[depth - 1]:
@@ -37,9 +37,9 @@ def gather(
             while next_of_step[step] < ends[step] and scratch.of_step[next_of_step[step]] < start:
                 next_of_step[step] += 1
         size = _match(times[start] + rules.window_us, needed, times, sequences.mask, scratch)
-        if size > depth or (size == depth and scratch.best_chain[size - 1] <= chain[size - 1]):
+        if size > depth or (size == depth and scratch.tried[size - 1] <= chain[size - 1]):
             depth = size
-            copy(scratch.best_chain, chain, 0, size)
+            copy(scratch.tried, chain, 0, size)
     return Followed(depth, last_start, -1)
 
 
@@ -79,7 +79,7 @@ def _sort_by_step(place: int, place_end: int, sequences: Sequences, lanes: Lanes
 def _match(closes_us: int, needed: int, times: Int64s, mask: UInt64s, scratch: Scratch) -> int:
     """Give events steps of their own, as many as possible up to closes_us, from the next `needed` of each step.
 
-    Those that made the matching larger are written to best_chain. Returns how many.
+    Those that made the matching larger are written to `tried`. Returns how many.
     """
     step_count, head, of_step = len(scratch.head), scratch.head, scratch.of_step
     scratch.holder[:] = -1
@@ -98,7 +98,7 @@ def _match(closes_us: int, needed: int, times: Int64s, mask: UInt64s, scratch: S
             if head[step] < scratch.ends[step] and of_step[head[step]] == position:
                 head[step] += 1
         if augment(position, mask, scratch.holder, scratch.come_from, scratch.queue):
-            scratch.best_chain[size] = position
+            scratch.tried[size] = position
             size += 1
     return size
 

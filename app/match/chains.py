@@ -63,8 +63,8 @@ def _match_part(
         np.empty(chain_count, np.int64),
         np.empty(slot_count, np.int64),
     )
-    scratch = new_scratch(rules, int(lengths.max(initial=0)))
-    chain_count, slot_count = _match(first, last, sequences, lanes, rules, plan, scratch, room, stop)
+    scratch = new_scratch(rules, int(lengths.max(initial=0)), stop)
+    chain_count, slot_count = _match(first, last, sequences, lanes, rules, plan, scratch, room)
     return Chains(
         room.actor[:chain_count],
         room.depth[:chain_count],
@@ -84,13 +84,12 @@ def _match(
     plan: Plan,
     scratch: Scratch,
     room: Chains,
-    stop: npt.NDArray[np.uint8],
 ) -> tuple[int, int]:
     """Returns how many chains there are, and how many positions they have."""
     chain_count, slot_count = 0, 0
     best = scratch.best_chain
     for actor in range(first, last):
-        if stop[0]:
+        if scratch.stop[0]:
             break
         position, end = sequences.offsets[actor], sequences.offsets[actor + 1]
         while position < end:

@@ -59,7 +59,7 @@ def follow(
 
     for i in range(place, place_end):
         position = lanes.position[i] if has_lanes else i
-        if is_attempt and position >= attempt_end:
+        if scratch.stop[0] or (is_attempt and position >= attempt_end):
             break
         if is_bound:
             _pass_excluded(position, exclusions, scratch.excluded, scratch.following)

@@ -8,12 +8,15 @@ from app.domain.funnel import Alternative, Condition, Operator
 from app.domain.stages import Stage, stage_alternatives
 from app.errors import FieldError, Invalid
 from app.mirror.columns import Subject
+from app.mirror.dimensions import DIMENSIONS
 
 TEXT_MAX = 1_000  # characters of a name or value in a condition
 ALTERNATIVES_MAX = 50
 CONDITIONS_MAX = 20
 VALUES_MAX = 1_000
 NUMBER_MAX = 2**63  # of a whole number in a condition; they are compared as doubles, exact only up to 2^53
+
+DIMENSION_NAMES = tuple(dimension.name for dimension in DIMENSIONS)
 
 NO_NUL = r"^[^\x00]*$"  # events hold none, and a saved definition can't
 
@@ -45,6 +48,8 @@ class SubjectParams(Params):
     def _property_or_dimension(self) -> Self:
         if (self.property is None) == (self.dimension is None):
             raise ValueError("give either `property` or `dimension`")
+        if self.dimension is not None and self.dimension not in DIMENSION_NAMES:
+            raise ValueError(f"there is no dimension {self.dimension!r}; there are {', '.join(DIMENSION_NAMES)}")
         return self
 
     def subject(self) -> Subject:

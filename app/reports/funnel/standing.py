@@ -7,10 +7,11 @@ than that of the others, after more visits.
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from app.domain.funnel import Count, Order
 from app.match.chains import match_chains
-from app.match.rules import Chains, Int64s, Lanes, Rules, Sequences, UInt8s
+from app.match.rules import Chains, Int64s, Lanes, Rules, Sequences
 from app.reports.funnel.matching import Attempts, exclusions_at, lanes_of
 
 
@@ -21,7 +22,7 @@ class Standing(NamedTuple):
     step: Int64s
 
 
-def stood_at(attempts: Attempts, step_index: int, stop: UInt8s) -> Standing:
+def stood_at(attempts: Attempts, step_index: int, stop: npt.NDArray[np.uint8]) -> Standing:
     """attempts: that reached the step, which is not optional (or the steps come in any order)."""
     sequences, lanes, rules = attempts.sequences, attempts.lanes, attempts.rules
     part = attempts.chains.actor
@@ -37,13 +38,8 @@ def stood_at(attempts: Attempts, step_index: int, stop: UInt8s) -> Standing:
     else:
         mask = sequences.mask & np.uint64((1 << step_index + 1) - 1)
         chains = match_chains(sequences._replace(mask=mask), lanes, _first_steps(attempts, step_index + 1), stop)
-    start = chains.start[_first_of(part, chains)]
+    start = chains.start[np.searchsorted(chains.actor, part)]  # of the first chain of each
     return Standing(chains.position[start], chains.position[start + step_index])
-
-
-def _first_of(part: Int64s, chains: Chains) -> Int64s:
-    """The number of each part's first chain."""
-    return np.searchsorted(chains.actor, part)
 
 
 def _first_steps(attempts: Attempts, count: int) -> Rules:
@@ -61,7 +57,7 @@ def _first_steps(attempts: Attempts, count: int) -> Rules:
 
 
 def _cut_short(
-    sequences: Sequences, lanes: Lanes, rules: Rules, part: Int64s, latest: Int64s, step_index: int, stop: UInt8s
+    sequences: Sequences, lanes: Lanes, rules: Rules, part: Int64s, latest: Int64s, step_index: int, stop: npt.NDArray[np.uint8]
 ) -> Chains:
     """The chains of the parts' events up to the one with which that many steps were first done.
 

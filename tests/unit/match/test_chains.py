@@ -201,6 +201,11 @@ def test_in_any_order_the_earliest_event_lies_in_the_range() -> None:
     assert chain((5, A), (15, B), (25, C), start=10, end=20, is_any_order=True) == [15, 25]
 
 
+def test_in_any_order_too_a_chain_stays_in_its_lane_and_the_best_of_all_lanes_is_reported() -> None:
+    assert chain((0, C, 1), (1, A, 2), (2, B, 1), (3, B, 3), (4, A, 1), is_any_order=True) == [0, 2, 4]
+    assert chain((0, A, 1), (1, B, 1), (2, C, 2), is_any_order=True) == [0, 1]
+
+
 def test_in_any_order_attempts_follow_each_other_too() -> None:
     events: list[Event] = [(0, B), (1, A), (2, C), (3, C), (200, A)]
     assert chains(events, is_any_order=True, counts_entries=True) == [[0, 1, 2], [3], [200]]

@@ -68,7 +68,7 @@ def happened(person: FunnelPerson) -> tuple[tuple[str, datetime] | None, ...]:
     return tuple((each.event, each.occurred_at) if each else None for each in person.steps)
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(definitions(), journeys(), as_of_times(), st.integers(1, 3))
 def test_lists_are_as_long_as_the_counts_of_the_funnel_and_say_what_the_oracle_says(
     mirror: JourneyMirror, definition: FunnelDefinition, events: list[JourneyEvent], as_of_us: int, limit: int
