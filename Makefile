@@ -25,7 +25,7 @@ PROJECT := $(VENV)/pyproject.toml
 INSTALLED_DEV := $(VENV)/requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up test faults lint truth bench overload lock clean
+.PHONY: help up test faults lint truth bench growth overload lock clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -49,8 +49,11 @@ lint: $(INSTALLED_DEV) ## style, formatting, types, who imports whom
 truth: $(PROJECT) ## import real data through HTTP, compare with its known answers (DATA=folder)
 	$(BIN)/python -m bench.truth --data "$(DATA)" $(ARGS)
 
-bench: $(PROJECT) ## measure ingestion and a funnel on this machine
+bench: $(INSTALLED_DEV) ## measure ingestion and funnels beside ClickHouse, DuckDB and Postgres (ARGS="--only funnel")
 	$(BIN)/python -m bench $(ARGS)
+
+growth: $(INSTALLED_DEV) ## measure how funnels' time and memory grow to 50 million events (ARGS="--sizes 8000000")
+	$(BIN)/python -m bench.funnel_growth $(ARGS)
 
 overload: $(PROJECT) ## measure what gets through when ten times as many clients send as usual
 	$(BIN)/python -m bench.overload $(ARGS)

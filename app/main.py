@@ -98,10 +98,17 @@ class Application(FastAPI):
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self.ingest.get(scope["path"]) if scope["type"] == "http" else None
-        if endpoint is None:
-            await super().__call__(scope, receive, send)
-        else:
+        if endpoint is not None:
             await endpoint(scope, receive, send)
+        elif scope["type"] == "http" and self._announces_too_much(scope):
+            await problems.too_large_response(scope)(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def _announces_too_much(self, scope: Scope) -> bool:
+        """Starlette, which stops bodies that become too large on their way, would answer this with plain text."""
+        announced = dict(scope["headers"]).get(b"content-length", b"")
+        return announced.isdigit() and self.max_body_size is not None and int(announced) > self.max_body_size
 
 
 def create_app(

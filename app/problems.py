@@ -13,8 +13,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
-from app.errors import FieldError, FootfallError, Invalid, MethodNotAllowed, NotFound, Unavailable, Unreadable
+from app.errors import (
+    FieldError,
+    FootfallError,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    Unreadable,
+)
 from app.outage import outage
 
 MEDIA_TYPE = "application/problem+json"
@@ -44,6 +54,7 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 }
 TEXT_SHOWN_MAX = 500  # characters of any one text: replies may quote the sender, not repeat a megabyte
 OUTAGE_RETRY_SECONDS = 5
+TOO_LARGE = "The body is larger than this service takes (FOOTFALL_REQUEST_MAX_BYTES)."
 ERRORS_SHOWN_MAX = 100  # faults listed in one reply: enough to see the pattern
 
 logger = logging.getLogger(__name__)
@@ -65,6 +76,11 @@ def problem_response(error: FootfallError, instance: str) -> Response:
         ]
     body = json.dumps(problem, ensure_ascii=False)
     return Response(body, status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+def too_large_response(scope: Scope) -> Response:
+    """Before a body is read that is too large by its own account."""
+    return problem_response(TooLarge(TOO_LARGE), request_id(Request(scope)))
 
 
 def install(app: FastAPI) -> None:
@@ -131,6 +147,8 @@ def _from_framework(request: Request, error: HTTPException) -> FootfallError:
             return MethodNotAllowed(f"{request.method} is not answered here; use {allowed}.", headers=headers)
         case 400:
             return Unreadable(str(error.detail), headers=headers)
+        case 413:
+            return TooLarge(TOO_LARGE, headers=headers)
         case status:
             other = FootfallError(str(error.detail), headers=headers)
             other.status, other.type_slug = status, f"http-{status}"

@@ -4,63 +4,24 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import adbc_driver_postgresql.dbapi as adbc
+import httpx
 import pyarrow as pa
 
 from app.storage.embedded import bin_path
 from bench.funnel_peers import Peer, open_peers
+from bench.funnel_questions import FOUR_STEPS, QUESTIONS, RANGE, WINDOW_SECONDS, Question
 from bench.generate import Columns, generate_columns
 from bench.service import Service
 
-RANGE = {"start": "2025-06-01T00:00:00Z", "end": "2025-07-01T00:00:00Z"}
-WINDOW_SECONDS = 7 * 86_400
+OURS = "Footfall"
 RUNS = 7
 PEER_RUNS = {"ClickHouse": RUNS, "DuckDB": 3, "Postgres": 3}  # the others take seconds
-
-MAIN = ("product_viewed", "product_added", "checkout_started", "order_completed")
-# Sixteen steps of all eleven events, on two visits. No event follows itself: ClickHouse would take one for both.
-LONG = (
-    "page_viewed", "product_list_viewed", "product_viewed", "product_added_to_wishlist",
-    "page_viewed", "product_searched", "product_viewed", "product_added", "cart_viewed",
-    "page_viewed", "product_viewed", "product_added", "checkout_started",
-    "shipping_info_added", "payment_info_added", "order_completed",
-)  # fmt: skip
-
-
-class Question(NamedTuple):
-    """members: further ones of the request. peers: who can be asked the same."""
-
-    name: str
-    steps: tuple[str, ...]
-    members: Mapping[str, Any] = {}
-    peers: tuple[str, ...] = ()
-
-    def body(self) -> dict[str, Any]:
-        return {
-            "range": RANGE,
-            "steps": [{"any_of": [{"event": name}]} for name in self.steps],
-            "conversion_window_seconds": WINDOW_SECONDS,
-            **self.members,
-        }
-
-
-FOUR_STEPS = Question("4 steps", MAIN, peers=("ClickHouse", "DuckDB", "Postgres"))
-SIXTEEN_STEPS = Question("16 steps, the same 4 events", MAIN * 4, peers=("ClickHouse", "DuckDB"))
-ALL_EVENTS = Question("16 steps, 11 events", LONG, peers=("ClickHouse", "DuckDB"))
-BREAKDOWN = Question("4 steps by device_type", MAIN, {"breakdown": {"property": "device_type"}})
-QUESTIONS = (
-    FOUR_STEPS,
-    SIXTEEN_STEPS,
-    ALL_EVENTS,
-    BREAKDOWN,
-    Question("4 steps, strict", MAIN, {"order": "strict"}),
-    Question("4 steps, any order", MAIN, {"order": "any_order"}),
-    Question("4 steps, sessions", MAIN, {"actor": "session"}),
-)
 
 # Purpose: rows as ingestion would have stored them, in commits of 2,000.
 STORE = """
@@ -73,7 +34,7 @@ STORE = """
 
 
 class Figures(NamedTuple):
-    """Of one question. seconds, reached: by who was asked, "Footfall" among them; medians of RUNS and PEER_RUNS."""
+    """Of one question. seconds, reached: by who was asked, OURS among them; medians of RUNS and PEER_RUNS."""
 
     question: Question
     seconds: dict[str, float]
@@ -97,55 +58,59 @@ def measure_funnel(
     columns = generate_columns(event_count, visitor_count, seed=1)
     progress("Storing the events in Postgres (takes minutes)")
     _store(service, columns)
-    progress("First report")
-    started = time.perf_counter()
-    _ask(service, FOUR_STEPS)
-    build_seconds = time.perf_counter() - started
     progress("Storing the events in ClickHouse and DuckDB")
     with (
+        service.client("read") as reader,
         tempfile.TemporaryDirectory(prefix="footfall-bench-") as folder,
         open_peers(_events(columns), service.database_url, Path(folder)) as peers,
     ):
-        figures = _measure(service, peers, progress)
+        progress("First report")
+        started = time.perf_counter()
+        _ask(reader, FOUR_STEPS)
+        build_seconds = time.perf_counter() - started
+        figures = _measure(reader, peers, progress)
         versions = {peer.name: peer.version for peer in peers}
     return FunnelFigures(event_count, build_seconds, _catch_up(service), versions, figures)
 
 
-def _measure(service: Service, peers: Sequence[Peer], progress: Callable[[str], None]) -> list[Figures]:
+def _measure(reader: httpx.Client, peers: Sequence[Peer], progress: Callable[[str], None]) -> list[Figures]:
     """In turns, as the machine is faster at some times than at others; the first turn warms up, and is left out."""
     seconds: dict[tuple[str, str], list[float]] = {}
     reached: dict[tuple[str, str], list[int]] = {}
-
-    def timed(name: str, question: Question, ask: Callable[[], list[int]]) -> None:
-        started = time.perf_counter()
-        reached[question.name, name] = ask()
-        seconds.setdefault((question.name, name), []).append(time.perf_counter() - started)
-
-    for run in range(RUNS + 1):
-        progress(f"Turn {run} of {RUNS}")
-        for question in QUESTIONS:
-            timed("Footfall", question, lambda question=question: _ask(service, question))
-            for peer in peers:
-                if peer.name in question.peers and run <= PEER_RUNS[peer.name]:
-                    timed(peer.name, question, lambda q=question, p=peer: p.reached(q.steps, WINDOW_SECONDS))
+    for turn in range(RUNS + 1):
+        progress(f"Turn {turn} of {RUNS}")
+        for question, name, ask in _asked(reader, peers, turn):
+            started = time.perf_counter()
+            reached[question.name, name] = ask()
+            seconds.setdefault((question.name, name), []).append(time.perf_counter() - started)
     return [_figures(question, seconds, reached) for question in QUESTIONS]
+
+
+def _asked(
+    reader: httpx.Client, peers: Sequence[Peer], turn: int
+) -> Iterator[tuple[Question, str, Callable[[], list[int]]]]:
+    """Who is asked what in a turn: ours, theirs, ours, theirs ..."""
+    for question in QUESTIONS:
+        yield question, OURS, partial(_ask, reader, question)
+        for peer in peers:
+            if peer.name in question.peers and turn <= PEER_RUNS[peer.name]:
+                yield question, peer.name, partial(peer.reached, question.steps, WINDOW_SECONDS)
 
 
 def _figures(
     question: Question, seconds: dict[tuple[str, str], list[float]], reached: dict[tuple[str, str], list[int]]
 ) -> Figures:
-    asked = ("Footfall", *question.peers)
+    asked = (OURS, *question.peers)
     return Figures(
         question,
         seconds={name: statistics.median(seconds[question.name, name][1:]) for name in asked},
-        slowest_seconds=max(seconds[question.name, "Footfall"][1:]),
+        slowest_seconds=max(seconds[question.name, OURS][1:]),
         reached={name: reached[question.name, name] for name in asked},
     )
 
 
-def _ask(service: Service, question: Question) -> list[int]:
-    with service.client("read") as client:
-        answer = client.post("/v1/reports/funnel", json=question.body()).raise_for_status().json()
+def _ask(reader: httpx.Client, question: Question) -> list[int]:
+    answer = reader.post("/v1/reports/funnel", json=question.body()).raise_for_status().json()
     return [step["reached_count"] for step in answer["steps"]]
 
 

@@ -5,7 +5,10 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from rich.console import Console
+
 LIBRARIES = ("fastapi", "uvicorn", "sqlalchemy", "asyncpg", "msgspec", "duckdb", "numba", "numpy", "pyarrow")
+WIDTH = 160  # characters
 
 
 def describe_machine(*, postgres_version: str) -> dict[str, str]:
@@ -18,6 +21,12 @@ def describe_machine(*, postgres_version: str) -> dict[str, str]:
         "postgres": postgres_version,
         **{library: version(library) for library in LIBRARIES},
     }
+
+
+def wide_console() -> Console:
+    """Where no terminal says how wide it is, the tables still fit."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def _cpu_model() -> str:

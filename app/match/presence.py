@@ -13,8 +13,7 @@ UInt8s = npt.NDArray[np.uint8]
 
 class Spans(NamedTuple):
     """One element per attempt, by person and then by from_us. The person `lowest` + i has the attempts offsets[i] to
-    offsets[i + 1]. A span begins at from_us, that instant included, and ends before the event with (until_us, until_seq).
-    """
+    offsets[i + 1]. A span begins at from_us, that instant included, and ends before until_us, until_seq."""
 
     lowest: int
     offsets: Int64s

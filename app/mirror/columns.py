@@ -78,7 +78,7 @@ class Column:
     def numbers(self) -> Float64s:
         """Per text the number that it is, as in conditions; NaN for what is none, or beyond what a float holds."""
         if len(self._numbers) < len(self.texts):
-            new = _numbers(self.texts.array[len(self._numbers) :])
+            new = numbers_of(self.texts.array[len(self._numbers) :])
             self._numbers = np.concatenate([self._numbers, new])
         return self._numbers
 
@@ -124,8 +124,8 @@ def _merged(known: pa.Array, added: pa.Array) -> tuple[pa.Array, Int32s]:
     return (pa.concat_arrays([known, added.take(pa.array(new))]) if len(new) else known), codes_of
 
 
-def _numbers(texts: pa.Array) -> Float64s:
-    """By DuckDB, so that a text is the same number here as in a condition."""
+def numbers_of(texts: pa.Array) -> Float64s:
+    """Per text the number that it is, NaN for none. By DuckDB, so that it is the same one as in a condition."""
     with duckdb.connect(config={"threads": 1, "enable_external_access": False}) as connection:
         connection.register("given", pa.table({"text": texts}))
         found = connection.sql(f"SELECT {number_sql('text')} AS number FROM given").to_arrow_table()  # noqa: S608  # our own words

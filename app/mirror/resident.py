@@ -151,11 +151,15 @@ def _pick(first: int, last: int, rows: Rows, wanted: Pick) -> Int64s:
     """The row_numbers of the wanted events among [first, last)."""
     found = np.empty(last - first, np.int64)
     count = 0
+    wants_every = wanted.every_from_us < wanted.end_us
     for row in range(first, last):
-        name_id, at = rows.name_id[row], rows.occurred_at_us[row]
-        if name_id < 0 or at >= wanted.end_us or (rows.is_bot[row] and not wanted.include_bots):
+        name_id = rows.name_id[row]
+        # Most events are of other names, so nothing else of them is read.
+        if name_id < 0 or not (wants_every or wanted.mask_of_name[name_id]):
             continue
+        at = rows.occurred_at_us[row]
         is_named = wanted.mask_of_name[name_id] != 0 and wanted.from_us[name_id] <= at < wanted.to_us[name_id]
-        found[count] = row
-        count += is_named or at >= wanted.every_from_us
+        if (is_named or at >= wanted.every_from_us) and at < wanted.end_us:
+            found[count] = row
+            count += not rows.is_bot[row] or wanted.include_bots
     return found[:count]

@@ -16,12 +16,14 @@ from app.mirror.follow import Mirror
 from app.mirror.resident import BYTES_PER_EVENT, Pick, Rows, pick
 from app.mirror.schema import first_row
 from app.mirror.seen import EVENTS_OF_ROWS, Seen, seen_events
+from app.mirror.texts import Coded, texts_of_rows
 from app.mirror.wanted import BITS_MAX, TIME_MAX_US, Wanted, masks, relevant_sql, spans
 
 # All that a report asks a scan with, or gets from it.
 __all__ = [
     "BITS_MAX",
     "TIME_MAX_US",
+    "Coded",
     "Column",
     "Links",
     "Matches",
@@ -147,19 +149,22 @@ class Scan:
             found = {name: column[kept] if len(column) else column for name, column in found.items()}
         return Matches(**found, mask=mask)
 
-    def every_event(self, end_us: int, *, include_bots: bool = False, as_of_us: int | None = None) -> Iterator[Matches]:
-        """All events before end_us, some at a time and with mask 0; as_of_us: only those received before it."""
+    def every_event(
+        self, end_us: int, *, start_us: int = -TIME_MAX_US, include_bots: bool = False, as_of_us: int | None = None
+    ) -> Iterator[Matches]:
+        """All events in [start_us, end_us), some at a time and with mask 0; as_of_us: only those received before it."""
         for start in range(0, self._row_count(0), PIECE_ROWS):
             found = self._fetch(
                 f"""
                 SELECT coalesce(visitor_id, 0) AS visitor_id, coalesce(customer_id, 0) AS customer_id, occurred_at_us,
                        seq, stored, row_number
                 FROM event
-                WHERE storefront_id = ? AND row_number >= ? AND row_number < ? AND occurred_at_us < ?
+                WHERE storefront_id = ? AND row_number >= ? AND row_number < ?
+                      AND occurred_at_us >= ? AND occurred_at_us < ?
                       {"" if include_bots else "AND is_bot IS NULL"}
                       {"" if as_of_us is None else f"AND received_at_us < {as_of_us}"}
                 """,  # noqa: S608  # made from our own words and numbers
-                [self.storefront_id, start, start + PIECE_ROWS, min(end_us, TIME_MAX_US)],
+                [self.storefront_id, start, start + PIECE_ROWS, max(start_us, -TIME_MAX_US), min(end_us, TIME_MAX_US)],
             )
             count = len(found["row_number"])
             self.events_read += count
@@ -182,6 +187,10 @@ class Scan:
 
             self._columns[subject] = self._cache.column(self.storefront_id, subject, self._generation, pieces)
         return self._columns[subject]
+
+    def texts(self, row_numbers: Int64s, subjects: Sequence[Subject]) -> Iterator[Coded]:
+        """What each subject is of some events, see `texts_of_rows`."""
+        return texts_of_rows(self._cursor, self.storefront_id, row_numbers, subjects, self._shapes())
 
     def _resident_rows(self) -> Rows | None:
         """The events that this look sees, from memory; None when so many are not held there."""

@@ -3,8 +3,9 @@
 from app.reports.base import Report
 from app.reports.funnel import FUNNEL
 from app.reports.funnel.drop_off import DROP_OFF
+from app.reports.funnel.explain import EXPLAIN
 from app.reports.funnel.people import PEOPLE
 from app.reports.journey import JOURNEY
 from app.reports.stages import STAGES
 
-REPORTS: tuple[Report, ...] = (FUNNEL, STAGES, PEOPLE, DROP_OFF, JOURNEY)
+REPORTS: tuple[Report, ...] = (FUNNEL, STAGES, PEOPLE, DROP_OFF, EXPLAIN, JOURNEY)

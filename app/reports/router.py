@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.access import storefront_of_key
 from app.domain.storefront import KeyDirectory, KeyKind, Storefront
 from app.reports.answers import ANSWER_RESPONSES, Answers
+from app.reports.explain_routes import explain_router
 from app.reports.funnel import FUNNEL
 from app.reports.funnel.params import FunnelParams
 from app.reports.funnel.result import FunnelResult
@@ -62,6 +63,7 @@ def reports_routers(parts: ReportParts) -> tuple[APIRouter, ...]:
     return (
         router,
         people_router(parts.engine, parts.reading, answers, reader),
+        explain_router(parts.engine, answers, reader),
         journey_router(parts.reading, answers, reader),
         saved_funnels_router(parts.engine, reader, parts.published_funnels_max),
         stage_rules_router(parts.engine, parts.keys, reader, admin),

@@ -57,6 +57,8 @@ class Publishing(Params):
 
 
 class SavedFunnelAnswer(BaseModel):
+    """The definition as it was sent: without what was left out."""
+
     """updated_at: of the definition. publish: null when the funnel is not shown as metrics."""
 
     name: str
@@ -68,7 +70,12 @@ class SavedFunnelAnswer(BaseModel):
 def saved_funnels_router(engine: AsyncEngine, reader: StorefrontOfKey, published_max: int) -> APIRouter:
     router = APIRouter(prefix="/v1/funnels", tags=["set-up"])
 
-    @router.put("/{name}", summary="Save a funnel", responses={201: {"description": "The name is new"}})
+    @router.put(
+        "/{name}",
+        summary="Save a funnel",
+        responses={201: {"description": "The name is new"}},
+        response_model_exclude_unset=True,
+    )
     async def put_funnel(
         name: FunnelName,
         params: FunnelParams,
@@ -81,11 +88,11 @@ def saved_funnels_router(engine: AsyncEngine, reader: StorefrontOfKey, published
         response.status_code = 201 if is_new else 200
         return _shown(await find_saved(engine, storefront, name))
 
-    @router.get("/{name}", summary="A saved funnel's definition")
+    @router.get("/{name}", summary="A saved funnel's definition", response_model_exclude_unset=True)
     async def get_funnel(name: FunnelName, storefront: Annotated[Storefront, Depends(reader)]) -> SavedFunnelAnswer:
         return _shown(await find_saved(engine, storefront, name))
 
-    @router.get("", summary="All saved funnels")
+    @router.get("", summary="All saved funnels", response_model_exclude_unset=True)
     async def get_funnels(storefront: Annotated[Storefront, Depends(reader)]) -> list[SavedFunnelAnswer]:
         return [_shown(found) for found in await list_funnels(engine, storefront.storefront_id)]
 
@@ -98,6 +105,7 @@ def saved_funnels_router(engine: AsyncEngine, reader: StorefrontOfKey, published
         "/{name}/publish",
         summary="Show a saved funnel as metrics",
         responses={409: {"description": "As many as may be are published"}},
+        response_model_exclude_unset=True,
     )
     async def publish(
         name: FunnelName, publishing: Publishing, storefront: Annotated[Storefront, Depends(reader)]

@@ -6,6 +6,7 @@ from app.match.actors import group_by_actor, person_ids
 from app.match.chains import match_chains
 from app.match.first import keep_firsts, no_firsts
 from app.match.gates import Bits, blank_persons, resolve
+from app.match.presence import Spans, mark_presence, no_presence
 from app.match.reasons import why_stopped
 from app.match.rules import Exclusions, Lanes, Rules
 from app.match.sessions import split_sessions
@@ -25,6 +26,7 @@ def compile_matchers() -> None:
     exclusions = Exclusions(nothing, nothing, np.zeros(1, np.int64), none, nothing, number + 1)
     rules = Rules(1, 0, 2, 1, False, False, False, one, one - 1, np.zeros(1, np.bool_), exclusions)
     lanes, stop = Lanes(none, none, none, none), np.zeros(1, np.uint8)
+    mark_presence(no_presence(1, 1), Spans(1, np.arange(2), one, one, number), persons, one, number, number, stop)
     chains = match_chains(sequences, lanes, rules, stop)
     for in_any_order in (False, True):
         targets = np.zeros(len(chains.depth), np.int64)

@@ -220,6 +220,11 @@ async def test_faulty_input_without_a_key_is_told_about_the_key_only(service: Se
 # Faulty input
 
 
+def exclusion(after_step: int, before_step: int) -> dict[str, Any]:
+    return {"after_step": after_step, "before_step": before_step, "any_of": [{"event": ORDERED}]}
+
+
+TWO_STEPS = {"steps": [step(VIEWED), step(ADDED)]}
 FAULTY_DEFINITIONS: list[tuple[dict[str, Any], str]] = [
     ({"steps": []}, "/steps"),
     ({"steps": [step(VIEWED)] * 51}, "/steps"),
@@ -254,6 +259,24 @@ FAULTY_DEFINITIONS: list[tuple[dict[str, Any], str]] = [
     ({"actor": "robot"}, "/actor"),
     ({"count": "all"}, "/count"),
     ({"limit": 5}, "/limit"),
+    ({"steps": [step(VIEWED), step(ADDED, within_seconds=0)]}, "/steps/1/within_seconds"),
+    ({"steps": [step(VIEWED, within_seconds=5)]}, "/steps/0/within_seconds"),
+    ({"steps": [step(VIEWED, not_before_seconds=5)]}, "/steps/0/not_before_seconds"),
+    ({"steps": [step(VIEWED, optional=True), step(ADDED)]}, "/steps/0/optional"),
+    ({"steps": [step(VIEWED), step(ADDED, within_seconds=5, not_before_seconds=6)]}, "/steps/1/within_seconds"),
+    ({"order": "any_order", "steps": [step(VIEWED), step(ADDED, within_seconds=5)]}, "/steps/1/within_seconds"),
+    ({"order": "any_order", "steps": [step(VIEWED), step(ADDED, optional=True)]}, "/steps/1/optional"),
+    ({"order": "any_order", "steps": [step(VIEWED), step(ADDED)], "exclude": [exclusion(1, 2)]}, "/exclude/0"),
+    ({"exclude": [exclusion(1, 2)]}, "/exclude/0/before_step"),
+    ({"steps": [step(VIEWED), step(ADDED)], "exclude": [exclusion(2, 2)]}, "/exclude/0/before_step"),
+    ({"steps": [step(VIEWED), step(ADDED)], "exclude": [exclusion(0, 1)]}, "/exclude/0/after_step"),
+    ({"steps": [step(VIEWED), step(ADDED, optional=True)], "exclude": [exclusion(1, 2)]}, "/exclude/0"),
+    ({"exclude": [{**exclusion(1, 2), "any_of": [{"stage": "loyalty"}]}], **TWO_STEPS}, "/exclude/0/any_of/0/stage"),
+    ({"exclude": [exclusion(1, 2)] * 21, **TWO_STEPS}, "/exclude"),
+    ({"same": ["a", "b", "c", "d"]}, "/same"),
+    ({"same": [""]}, "/same/0"),
+    ({"filters": [{"did": {"any_of": [{"stage": "loyalty"}]}}]}, "/filters/0/did/any_of/0/stage"),
+    ({"as_of": "yesterday"}, "/as_of"),
 ]
 
 
@@ -284,6 +307,8 @@ FAULTY_CONDITIONS = [
     where("", "exists"),
     where(5, "exists"),
     where("x" * 1001, "exists"),
+    {"range": RANGE, "steps": [{"any_of": [{"event": VIEWED, "where": [{"dimension": "colour", "op": "exists"}]}]}]},
+    {"range": RANGE, "steps": [{"any_of": [{"event": VIEWED, "where": [{"op": "exists"}]}]}]},
 ]
 
 
@@ -427,13 +452,40 @@ condition_bodies = some(
 alternative_bodies = some(
     {}, {"event": mostly(texts), "stage": mostly(texts), "where": mostly(st.lists(condition_bodies, max_size=2))}
 )
-step_bodies = some({"any_of": mostly(st.lists(alternative_bodies, min_size=1, max_size=2))}, {"label": mostly(texts)})
-funnel_bodies = some(
+any_ofs = mostly(st.lists(alternative_bodies, min_size=1, max_size=2))
+numbers = mostly(st.integers(0, 4))
+step_bodies = some(
+    {"any_of": any_ofs},
     {
-        "range": some({"start": mostly(times), "end": mostly(times)}, {}),
-        "steps": mostly(st.lists(step_bodies, min_size=1, max_size=3)),
+        "label": mostly(texts),
+        "within_seconds": numbers,
+        "not_before_seconds": numbers,
+        "optional": mostly(st.booleans()),
     },
-    {"conversion_window_seconds": scalars, "order": mostly(st.just("in_order")), "actor": mostly(st.just("person"))},
+)
+ranges = some({"start": mostly(times), "end": mostly(times)}, {})
+exclusions = some({"after_step": numbers, "before_step": numbers, "any_of": any_ofs}, {})
+did = some({"any_of": any_ofs}, {"range": ranges})
+filter_bodies = condition_bodies | some({}, {"did": did, "did_not": did})
+subjects = some({}, {"property": mostly(texts), "dimension": mostly(st.sampled_from(["page_path", "trust"]))})
+funnel_bodies = some(
+    {"range": ranges, "steps": mostly(st.lists(step_bodies, min_size=1, max_size=3))},
+    {
+        "conversion_window_seconds": scalars,
+        "order": mostly(st.sampled_from(["in_order", "strict", "any_order"])),
+        "actor": mostly(st.sampled_from(["person", "session", "account"])),
+        "count": mostly(st.sampled_from(["unique", "entries"])),
+        "exclude": mostly(st.lists(exclusions, max_size=2)),
+        "same": mostly(st.lists(texts, max_size=2)),
+        "filters": mostly(st.lists(filter_bodies, max_size=2)),
+        "as_of": mostly(times),
+        "breakdown": subjects,
+        "trend": mostly(st.sampled_from(["day", "month"])),
+        "compare": mostly(st.just("previous")),
+        "between": mostly(st.lists(some({"from_step": numbers, "to_step": numbers}, {}), max_size=2)),
+        "curve": mostly(st.booleans()),
+        "value": mostly(texts),
+    },
 )
 
 
@@ -481,7 +533,8 @@ async def test_too_many_reports_at_once_are_turned_away_and_the_rest_answered(
     async with running_service(settings.model_copy(update={"report_concurrency": 1}), database) as service:
         assert (await service.funnel(funnel(VIEWED))).status_code == 200  # the key is known from here on
         monkeypatch.setattr(FUNNEL, "run", wait_and_run)
-        asked = [asyncio.create_task(service.funnel(funnel(VIEWED))) for _ in range(12)]
+        bodies = [funnel(VIEWED, conversion_window_seconds=seconds) for seconds in range(1, 13)]  # equal ones share
+        asked = [asyncio.create_task(service.funnel(body)) for body in bodies]
         while not any(task.done() for task in asked):  # noqa: ASYNC110  # turned away at once
             await asyncio.sleep(0.01)
         await asyncio.sleep(0)

@@ -110,7 +110,7 @@ def test_steps_in_order_without_an_event_in_two_of_them_are_what_clickhouse_coun
     assert ours(mirror, definition, events) == found
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(funnels(step_names()), journeys_without_numbers())
 def test_steps_in_any_order_are_what_clickhouse_counts_in_the_best_of_all_orders(
     mirror: JourneyMirror, clickhouse: Any, definition: FunnelDefinition, events: list[JourneyEvent]
@@ -122,7 +122,7 @@ def test_steps_in_any_order_are_what_clickhouse_counts_in_the_best_of_all_orders
     assert ours(mirror, definition, events) == theirs(clickhouse, best, step_count, events, Actor.PERSON)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(funnels(repeated_names()), journeys_at_distinct_times())
 def test_steps_of_the_same_event_are_what_clickhouse_counts_with_strict_once(
     mirror: JourneyMirror, clickhouse: Any, definition: FunnelDefinition, events: list[JourneyEvent]

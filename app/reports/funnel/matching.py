@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ class Attempts:
         """Steps reached, from 1."""
         return self.chains.depth
 
-    @property
+    @cached_property
     def is_open(self) -> npt.NDArray[np.bool_]:
         """Whether it could still go further."""
         return (self.depth < len(self.definition.steps)) & (self.chains.open_until_us >= self.now_us)

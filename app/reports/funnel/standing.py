@@ -57,7 +57,13 @@ def _first_steps(attempts: Attempts, count: int) -> Rules:
 
 
 def _cut_short(
-    sequences: Sequences, lanes: Lanes, rules: Rules, part: Int64s, latest: Int64s, step_index: int, stop: npt.NDArray[np.uint8]
+    sequences: Sequences,
+    lanes: Lanes,
+    rules: Rules,
+    part: Int64s,
+    latest: Int64s,
+    step_index: int,
+    stop: npt.NDArray[np.uint8],
 ) -> Chains:
     """The chains of the parts' events up to the one with which that many steps were first done.
 

@@ -46,7 +46,7 @@ class NumberReport:
         self.as_of_us: int | None = None
         self.run_count = 0
 
-    def run(self, params: NumberParams, scan: Scan, storefront: Storefront) -> NumberResult:
+    def run(self, params: NumberParams, scan: Scan, _storefront: Storefront) -> NumberResult:
         self.run_count += 1
         as_of = from_us(scan.as_of_us if self.as_of_us is None else self.as_of_us)
         result = NumberResult(as_of=as_of, events_read=0, number=params.number)

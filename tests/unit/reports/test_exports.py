@@ -68,7 +68,7 @@ class Times(BaseModel):
 
 class Line(BaseModel):
     name: str
-    count: Annotated[int, Field(ge=0)]
+    count: Annotated[int, Field(ge=-9)]
     ratio: float | None
     at: AwareDatetime | None = None
     is_whole: bool = True

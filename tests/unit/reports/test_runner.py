@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import OverTimeLimit, TooMany, Unavailable
 from app.metrics import Metrics
-from app.mirror.follow import Mirror
+from app.mirror.follow import Mirror, Progress
 from app.mirror.scan import Scan
 from app.reports.flights import Flight, Flights
 from app.reports.looks import Looks
@@ -54,14 +54,14 @@ async def hold(runner: ReportRunner) -> AsyncIterator[threading.Event]:
 async def is_free(runner: ReportRunner) -> bool:
     """Once the slot is, at the latest after ten seconds."""
     async with asyncio.timeout(10):
-        return await runner.run("funnel", 1, lambda scan: True)
+        return await runner.run("funnel", 1, lambda _: True)
 
 
 # Slots and time
 
 
 async def test_a_report_waits_for_a_slot_and_is_then_answered(runner: ReportRunner, hold: threading.Event) -> None:
-    waiting = asyncio.create_task(runner.run("funnel", 1, lambda scan: "answer"))
+    waiting = asyncio.create_task(runner.run("funnel", 1, lambda _: "answer"))
     await asyncio.sleep(0)
     assert not waiting.done()
     hold.set()
@@ -102,8 +102,8 @@ async def test_a_slot_is_taken_until_its_thread_has_ended(mirror: Mirror) -> Non
     runner = ReportRunner(mirror, concurrency=1, timeout_seconds=0.05, metrics=Metrics())
     go_on = threading.Event()
     with pytest.raises(OverTimeLimit):
-        await runner.run("funnel", 1, lambda scan: go_on.wait(30))
-    waiting = asyncio.create_task(runner.run("funnel", 1, lambda scan: True))
+        await runner.run("funnel", 1, lambda _: go_on.wait(30))
+    waiting = asyncio.create_task(runner.run("funnel", 1, lambda _: True))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     go_on.set()
@@ -166,7 +166,7 @@ class Work:
         self.ended: str | None = None
         self.go_on = asyncio.Event()
 
-    async def __call__(self, flight: Flight[str]) -> str:
+    async def __call__(self, _: Flight[str]) -> str:
         self.count += 1
         try:
             await self.go_on.wait()
@@ -190,7 +190,7 @@ async def test_what_two_ask_at_once_is_worked_out_once() -> None:
     flights, work = Flights[str](), Work()
     one, two = await asks(flights, work), await asks(flights, work)
     work.go_on.set()
-    assert await asyncio.gather(one, two) == ["answer", "answer"]
+    assert [await one, await two] == ["answer", "answer"]
     assert work.count == 1
 
 
@@ -252,11 +252,12 @@ class HeldMirror:
         self.looking = threading.Event()
         self.look_count = 0
 
-    def catch_up(self) -> int:
+    def catch_up(self) -> Progress:
+        """event_count says which look it was."""
         self.look_count += 1
         self.looking.set()
         assert self.answers.wait(30)
-        return self.look_count
+        return Progress(0, self.look_count)
 
 
 async def test_the_time_limit_holds_and_the_answer_says_so_while_the_mirror_waits_for_postgres() -> None:
@@ -275,7 +276,7 @@ async def test_all_who_ask_during_a_look_share_the_one_that_begins_after_it() ->
     later = [asyncio.create_task(looks.catch_up()) for _ in range(20)]
     await asyncio.sleep(0)
     mirror.answers.set()
-    assert await asyncio.gather(first, *later) == [1] + [2] * 20
+    assert [found.event_count for found in await asyncio.gather(first, *later)] == [1] + [2] * 20
 
 
 async def test_a_look_that_failed_does_not_keep_the_next_one_from_happening() -> None:
