@@ -57,9 +57,8 @@ class Publishing(Params):
 
 
 class SavedFunnelAnswer(BaseModel):
-    """The definition as it was sent: without what was left out."""
-
-    """updated_at: of the definition. publish: null when the funnel is not shown as metrics."""
+    """definition: as it was sent, without what was left out. updated_at: of the definition. publish: null when the
+    funnel is not shown as metrics."""
 
     name: str
     definition: FunnelParams
