@@ -15,9 +15,8 @@ def print_funnel(console: Console, measured: FunnelFigures) -> None:
     console.print(_table(measured))
     runs = ", ".join(f"{runs} of {name}" for name, runs in PEER_RUNS.items())
     console.print(f"Seconds, medians of {RUNS} runs of {OURS} through HTTP, {runs}, in turns; x: {OURS}'s time of it.")
-    console.print(
-        "Mark in brackets. Peers: " + ", ".join(f"{name} {of}" for name, of in measured.versions.items()) + "."
-    )
+    versions = ", ".join(f"{name} {version}" for name, version in measured.versions.items())
+    console.print(f"Marks in brackets. Peers: {versions}.")
     for figures in measured.figures:
         _print_counts(console, figures)
     console.print(
@@ -56,9 +55,7 @@ def _print_counts(console: Console, figures: Figures) -> None:
     """Peers mean the same, so their counts are equal; where not, both are shown."""
     ours = figures.reached[OURS]
     differing = {name: counts for name, counts in figures.reached.items() if counts != ours}
-    agreed = " and ".join(name for name in figures.reached if name not in {OURS, *differing})
-    console.print(
-        f"{figures.question.name}: {ours}{', counted by ' + agreed + ' too' if agreed else ''}", highlight=False
-    )
+    agreed = ", ".join(name for name in figures.reached if name not in differing)
+    console.print(f"{figures.question.name}: {agreed} count {ours}", highlight=False)
     for name, counts in differing.items():
         console.print(f"{figures.question.name}: {name} counts {counts}", style="bold red", highlight=False)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from app.domain.funnel import FunnelDefinition
-from app.errors import Invalid
 from app.reports.funnel.breakdown import groups_of
 from app.reports.funnel.matching import match_funnel
 from app.reports.funnel.questions import BreakdownParams
@@ -127,7 +127,7 @@ def test_a_dimension_can_be_asked_for(mirror: JourneyMirror) -> None:
 
 
 def test_a_dimension_that_there_is_not_is_refused(mirror: JourneyMirror) -> None:
-    with pytest.raises(Invalid, match="page_path"):
+    with pytest.raises(ValidationError, match="page_path"):
         ask(mirror, SHOPPERS, VIEWED, breakdown={"dimension": "nothing"})
 
 
