@@ -76,21 +76,25 @@ def group_by_actor(actor: Int64s, occurred_at_us: Int64s, seq: Int32s, stored: I
         _, actor = np.unique(actor, return_inverse=True)
         lowest, highest = 0, int(actor.max())
     actor_count = highest - lowest + 1
-    offsets = np.zeros(actor_count + 1, np.int64)
-    grouped = Sequences(
-        offsets, np.empty(len(actor), np.int64), np.empty(len(actor), np.int64), np.empty(len(actor), np.uint64)
-    )
+    # 32 bits, as they are looked up at random: half the memory is twice the speed. There are never 2^31 rows in memory.
+    offsets = np.zeros(actor_count + 1, np.int32)
     parts = split_evenly(actor_count, parts_of(len(actor)))
     at_once([partial(_count, actor, lowest, first, last, offsets) for first, last in parts])
     for first, last in parts[1:]:
         offsets[first + 1 : last + 1] += offsets[first]
+    grouped = Sequences(
+        offsets.astype(np.int64),
+        np.empty(len(actor), np.int64),
+        np.empty(len(actor), np.int64),
+        np.empty(len(actor), np.uint64),
+    )
     columns = (actor, occurred_at_us, seq, stored, mask)
-    at_once([partial(_place, first, last, lowest, *columns, grouped) for first, last in parts])
+    at_once([partial(_place, first, last, lowest, offsets, *columns, grouped) for first, last in parts])
     return grouped
 
 
 @njit(cache=True, nogil=True)
-def _count(actor: Int64s, lowest: int, first: int, last: int, offsets: Int64s) -> None:
+def _count(actor: Int64s, lowest: int, first: int, last: int, offsets: Int32s) -> None:
     """Where the rows of each actor in [first, last) end, counted from where those of `first` begin."""
     for i in range(len(actor)):
         number = actor[i] - lowest
@@ -105,6 +109,7 @@ def _place(
     first: int,
     last: int,
     lowest: int,
+    offsets: Int32s,
     actor: Int64s,
     occurred_at_us: Int64s,
     seq: Int32s,
@@ -113,14 +118,18 @@ def _place(
     grouped: Sequences,
 ) -> None:
     """Counting sort: the rows of the actors in [first, last) to where they belong, then in order."""
-    following = grouped.offsets[first:last].copy()
+    base = offsets[first]
+    rows = np.empty(offsets[last] - base, np.int32)
+    following = offsets[first:last] - base
     for i in range(len(actor)):
         number = actor[i] - lowest
         if first <= number < last:
             place = following[number - first]
             following[number - first] = place + 1
-            grouped.row[place] = i
-            grouped.occurred_at_us[place] = occurred_at_us[i]
+            rows[place] = i
+    for i in range(len(rows)):
+        grouped.row[base + i] = rows[i]
+        grouped.occurred_at_us[base + i] = occurred_at_us[rows[i]]
     _order(grouped.offsets[first : last + 1], grouped.row, grouped.occurred_at_us, seq, stored, mask)
     for place in range(grouped.offsets[first], grouped.offsets[last]):
         grouped.mask[place] = mask[grouped.row[place]]

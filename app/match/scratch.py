@@ -26,9 +26,9 @@ class Scratch(NamedTuple):
     In order. best_of_taint: while a step is looked at. excluded, following: per exclusion the position of its latest
     event so far (-1: none), and where in Exclusions.position the next one stands.
 
-    In any order. tried: as chain, from one start. of_step: the positions that match each step, step k's up to ends[k]; next_of_step: the first of them
-    not before the chain's start; head: the first not tried yet. holder: of each step the position that has it;
-    come_from, queue: of the search for an augmenting path.
+    In any order. tried: as chain, from one start. of_step: the positions that match each step, step k's up to ends[k];
+    next_of_step: the first of them not before the chain's start; head: the first not tried yet. holder: of each step
+    the position that has it; come_from, queue: of the search for an augmenting path.
     """
 
     stop: npt.NDArray[np.uint8]

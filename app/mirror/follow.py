@@ -96,7 +96,8 @@ class Mirror:
 
     def close(self) -> None:
         self._closing.set()
-        with self._rewriting, self._lock:
+        # DuckDB refuses to close under a query: what has been interrupted needs a moment to end.
+        with self._rewriting, self._lock, self._readers.exchanging(EXCHANGE_PATIENCE_SECONDS):
             self._discard()
 
     @contextmanager

@@ -10,8 +10,10 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator
 
-COMPARISONS = ("Eq", "NotEq", "Lt", "LtE", "Gt", "GtE")  # numbers are never compared with `is`
-# One replacement per arithmetic operator: the others change what the first one changes.
+# Of each comparison its bound and its opposite, of each arithmetic operator one other: more would tell us no more.
+COMPARISONS = (
+    "Eq_NotEq", "NotEq_Eq", "Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE", "GtE_Gt", "GtE_Lt",
+)  # fmt: skip
 ARITHMETIC = (
     "Add_Sub", "Sub_Add", "Mul_Add", "FloorDiv_Mul", "Pow_Mul", "BitAnd_BitOr", "BitXor_BitAnd",
     "LShift_RShift", "RShift_LShift",
@@ -69,7 +71,7 @@ class SwapWord(Operator):  # type: ignore[misc]
 
 
 def operators() -> list[Operator]:
-    names = [f"ReplaceComparisonOperator_{a}_{b}" for a in COMPARISONS for b in COMPARISONS if a != b]
+    names = [f"ReplaceComparisonOperator_{pair}" for pair in COMPARISONS]
     names += [f"ReplaceBinaryOperator_{pair}" for pair in ARITHMETIC]
     found: list[Operator] = [get_operator(f"core/{name}")() for name in (*names, *OTHERS)]
     return [*found, DropStatement(), SwapWord()]

@@ -29,7 +29,7 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage(("tests/unit/match",), 20),
+    Stage(("tests/unit/match",), 5),
     Stage(("tests/unit/reports/test_funnel_match.py",), 900),
 )
 

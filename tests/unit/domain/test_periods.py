@@ -1,6 +1,7 @@
 """Calendar periods: every length and offset written out."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -22,7 +23,7 @@ def edges(start: str, end: str, granularity: Granularity, time_zone: str) -> lis
 
 def hours_long(start: str, end: str, granularity: Granularity, time_zone: str) -> list[float]:
     moments = [datetime.fromisoformat(edge) for edge in edges(start, end, granularity, time_zone)]
-    return [(b - a).total_seconds() / 3600 for a, b in zip(moments[:-1], moments[1:], strict=True)]
+    return [(b - a).total_seconds() / 3600 for a, b in pairwise(moments)]
 
 
 def test_the_first_and_the_last_period_are_cut_off_by_the_range() -> None:

@@ -155,6 +155,14 @@ async def test_cancelled_in_a_compiled_pass_it_ends_where_the_pass_looks_at_stop
     assert await is_free(runner)
 
 
+async def test_the_mirror_can_be_closed_after_a_report_was_cancelled_in_a_query(
+    runner: ReportRunner, mirror: Mirror
+) -> None:
+    """As at a stop of the service. DuckDB does not close a file under a query."""
+    await run_and_cancel(runner, lambda scan: scan._fetch(ENDLESS, []))
+    await asyncio.to_thread(mirror.close)
+
+
 # Single flight
 
 
