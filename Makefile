@@ -25,7 +25,7 @@ PROJECT := $(VENV)/pyproject.toml
 INSTALLED_DEV := $(VENV)/requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up test faults lint truth bench growth overload lock clean
+.PHONY: help up test faults mutants lint truth bench growth overload lock clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -39,6 +39,13 @@ test: $(INSTALLED_DEV) ## all tests that are not measurements (ARGS="-k funnel")
 
 faults: $(INSTALLED_DEV) ## kill, freeze, fill and cut off on purpose, a quarter of an hour (as root: all of it)
 	$(BIN)/python -m pytest -n 0 -v -rs -o console_output_style=times -m "" $(ARGS) tests/faults
+
+# Not in the lock file: one of the packages it needs has no wheel.
+MUTATOR := cosmic-ray==8.7.0
+
+mutants: $(INSTALLED_DEV) ## change the matcher in every small way; each must fail a test (ARGS="in_order")
+	@$(BIN)/python -c 'import cosmic_ray' 2>/dev/null || $(BIN)/python -m pip install -q "$(MUTATOR)"
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 lint: $(INSTALLED_DEV) ## style, formatting, types, who imports whom
 	$(BIN)/ruff check

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
+from app.compiled_code import cache_folder
 from app.config import Settings
 from app.connection import Connection, ConnectionLimits
 from app.errors import FootfallError
@@ -90,7 +91,8 @@ def run_server(settings: Settings, url: DatabaseUrl, postgres_restarts: Callable
     os.umask(0o077)  # mirror, spool and copies hold what people did
     make_private(settings.data_dir)
     # Compiled matchers are cached beside the data, as the code's own folder may be read-only.
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.data_dir / "numba"))
+    compiled = Path(os.environ.get("NUMBA_CACHE_DIR") or settings.data_dir / "numba")
+    os.environ["NUMBA_CACHE_DIR"] = str(cache_folder(compiled))
     from app.main import create_app  # after the cache's place is set: numba reads it when it is imported
 
     server = Server(create_app(settings, url, postgres_restarts=postgres_restarts), settings)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from app.match.compiled import compiled
-from app.match.nodes import Nodes, append, first_from, first_since, write_chain
+from app.match.nodes import Nodes, append, first_from, first_since, goes_first, write_chain
 from app.match.rules import NEVER, Bools, Exclusions, Int64s, Lanes, Rules, Sequences, UInt64s
 from app.match.scratch import Followed, Scratch
 
@@ -151,7 +151,7 @@ def _extend_any(
     """
     at, taint_count = times[position], len(rules.exclusions.limits)
     since_us = at - min(rules.within_us[step], rules.window_us)
-    best[:] = -1  # per taint: entry, step before, position before, its list, index there
+    best[:] = -1  # per taint: entry, the list of the chain before, its index there
     which = step
     while which == step or (which > 0 and rules.optional[which]):
         which -= 1
@@ -167,17 +167,27 @@ def _extend_any(
                 if at - times[entry] > rules.window_us or (rules.is_strict and last != position - 1):
                     continue
                 to = _taint(which, step, last, taint, rules.exclusions, excluded)
-                if to < 0 or entry < best[to, 0] or (entry == best[to, 0] and which < best[to, 1]):
-                    continue
-                if entry > best[to, 0] or which > best[to, 1] or last < best[to, 2]:
-                    best[to, 0], best[to, 1], best[to, 2], best[to, 3], best[to, 4] = entry, which, last, source, index
-    come_to, latest_entry = -1, -1
-    for to in range(taint_count - 1, -1, -1):
+                if to >= 0 and (
+                    entry > best[to, 0]
+                    or (
+                        entry == best[to, 0] and goes_first(nodes, taint_count, source, index, best[to, 1], best[to, 2])
+                    )
+                ):
+                    best[to, 0], best[to, 1], best[to, 2] = entry, source, index
+    come_to, latest = -1, -1
+    for to in range(taint_count):
         if best[to, 0] < 0:
             continue
-        append(nodes, step * taint_count + to, position, best[to, 0], best[to, 3], best[to, 4])
-        if best[to, 0] > latest_entry:
-            come_to, latest_entry = step * taint_count + to, best[to, 0]
+        append(nodes, step * taint_count + to, position, best[to, 0], best[to, 1], best[to, 2])
+        if (
+            latest < 0
+            or best[to, 0] > best[latest, 0]
+            or (
+                best[to, 0] == best[latest, 0]
+                and goes_first(nodes, taint_count, best[to, 1], best[to, 2], best[latest, 1], best[latest, 2])
+            )
+        ):
+            come_to, latest = step * taint_count + to, to
     return come_to
 
 

@@ -82,3 +82,19 @@ def write_chain(nodes: Nodes, taint_count: int, which: int, index: int, chain: I
     while which >= 0:
         chain[which // taint_count] = nodes.position[which, index]
         which, index = nodes.parent_list[which, index], nodes.parent[which, index]
+
+
+@compiled
+def goes_first(nodes: Nodes, taint_count: int, one: int, index: int, other: int, other_index: int) -> bool:
+    """Of two chains with the same entry, whether the one is to be reported: from the last step back, a step done
+    rather than skipped, and as early as possible."""
+    while one >= 0 and other >= 0:
+        step, other_step = one // taint_count, other // taint_count
+        if step != other_step:
+            return step > other_step
+        position, other_position = nodes.position[one, index], nodes.position[other, other_index]
+        if position != other_position:
+            return bool(position < other_position)
+        one, index = nodes.parent_list[one, index], nodes.parent[one, index]
+        other, other_index = nodes.parent_list[other, other_index], nodes.parent[other, other_index]
+    return False

@@ -98,7 +98,7 @@ def _in_order(
         since = chain[0] if rules.counts_entries else sequences.offsets[actor]
         if whys.code[index] == NEVER_DONE:
             for at in range(following - 1, -1, -1):
-                if doing[at] < since:
+                if doing[at] < since or times[doing[at]] < rules.start_us:
                     break
                 if _is_same_lane(doing[at], last, lanes) and not _is_in(doing[at], chain):
                     _say(BEFORE, index, whys)
@@ -128,7 +128,7 @@ def _any_order(sequences: Sequences, lanes: Lanes, rules: Rules, chains: Chains,
                     break
             elif position > chain[0] and not is_same:
                 _say(OTHER_SAME, index, whys)
-            elif position < chain[0] and is_same:
+            elif position < chain[0] and is_same and times[position] >= rules.start_us:
                 _say(BEFORE, index, whys)
 
 

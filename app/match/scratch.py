@@ -57,7 +57,7 @@ def new_scratch(rules: Rules, longest: int, stop: npt.NDArray[np.uint8]) -> Scra
         chain=by_step[0],
         best_chain=by_step[1],
         nodes=new_nodes(step_count * taint_count, longest),
-        best_of_taint=np.empty((taint_count, 5), np.int64),
+        best_of_taint=np.empty((taint_count, 3), np.int64),
         excluded=np.empty(len(rules.exclusions.after_step), np.int64),
         following=np.empty(len(rules.exclusions.after_step), np.int64),
         tried=by_step[8],

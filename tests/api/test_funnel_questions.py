@@ -207,7 +207,8 @@ async def test_what_contradicts_itself_is_refused(service: Service, members: dic
 async def test_a_dimension_that_there_is_not_is_refused_with_those_there_are(service: Service) -> None:
     reply = await service.funnel(funnel(breakdown={"dimension": "device"}))
     assert reply.status_code == 422
-    assert "page_path" in reply.json()["detail"]
+    assert [fault["pointer"] for fault in reply.json()["errors"]] == ["/breakdown"]
+    assert "page_path" in reply.json()["errors"][0]["detail"]
 
 
 async def test_ranges_at_the_ends_of_time_are_answered(service: Service) -> None:

@@ -1,7 +1,8 @@
 """Every small change to a file of the matcher that the operators can make."""
 
 import ast
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,30 +25,31 @@ OTHERS = (
     "ReplaceUnaryOperator_Delete_Invert", "ZeroIterationForLoop",
 )  # fmt: skip
 WORDS = {"min": "max", "max": "min", '"right"': '"left"'}
+TOKEN = re.compile(r"\w+|\s+|[^\w\s]+")
 
 
 class Mutant(NamedTuple):
-    """function: in which the change is, with the file's name before it. line, becomes: without their indentation."""
+    """change: in which function, and how its line changes, as `module.function: if a [< → <=] b:`."""
 
     path: Path
-    function: str
-    number: int
-    line: str
-    becomes: str
+    line_number: int
+    change: str
     source: str
 
 
 class DropStatement(Operator):  # type: ignore[misc]  # comes without types
-    """Leaves out a statement of a function."""
+    """Leaves a statement of a function out."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
         if node.type == "simple_stmt" and parso.tree.search_ancestor(node, "funcdef"):
             statement = node.children[0]
-            if statement.type not in {"string", "pass_stmt", "keyword"}:  # docstrings; break and continue are replaced
+            if statement.type not in {"string", "keyword"}:  # docstrings; break and continue become each other
                 yield statement.start_pos, statement.end_pos
 
-    def mutate(self, node: Any, index: int) -> Any:
-        node.children[0] = parso.python.tree.Name("pass", node.children[0].start_pos, node.children[0].get_first_leaf().prefix)
+    def mutate(self, node: Any, _index: int) -> Any:
+        statement = node.children[0]
+        prefix = statement.get_first_leaf().prefix
+        node.children[0] = parso.python.tree.Name("pass", statement.start_pos, prefix)
         return node
 
     @classmethod
@@ -62,7 +64,7 @@ class SwapWord(Operator):  # type: ignore[misc]
         if node.type in {"name", "string"} and node.value in WORDS and node.get_previous_leaf().value != ".":
             yield node.start_pos, node.end_pos
 
-    def mutate(self, node: Any, index: int) -> Any:
+    def mutate(self, node: Any, _index: int) -> Any:
         return type(node)(WORDS[node.value], node.start_pos, node.prefix)
 
     @classmethod
@@ -70,28 +72,25 @@ class SwapWord(Operator):  # type: ignore[misc]
         return ()
 
 
-def operators() -> list[Operator]:
-    names = [f"ReplaceComparisonOperator_{pair}" for pair in COMPARISONS]
-    names += [f"ReplaceBinaryOperator_{pair}" for pair in ARITHMETIC]
-    found: list[Operator] = [get_operator(f"core/{name}")() for name in (*names, *OTHERS)]
-    return [*found, DropStatement(), SwapWord()]
-
-
 def mutants_of(path: Path) -> list[Mutant]:
-    """One for each different outcome, by line."""
+    """One for each different outcome, by line. How a function is compiled (its decorators) is left alone."""
     source = path.read_text()
-    functions = _functions(source)
+    functions, decorators = _functions(source)
     found: dict[str, Mutant] = {}
     for mutated in _mutated(source):
         pairs = zip(source.splitlines(), mutated.splitlines(), strict=False)
-        number, line, becomes = next((n, a, b) for n, (a, b) in enumerate(pairs, start=1) if a != b)
-        function = f"{path.stem}.{functions.get(number, '')}"
-        found[mutated] = Mutant(path, function, number, line.strip(), becomes.strip(), mutated)
-    return sorted(found.values(), key=lambda mutant: mutant.number)
+        number, before, after = next((n, a, b) for n, (a, b) in enumerate(pairs, start=1) if a != b)
+        if number not in decorators:
+            function = ".".join(filter(None, (path.stem, functions.get(number))))
+            found[mutated] = Mutant(path, number, f"{function}: {_change(before.strip(), after.strip())}", mutated)
+    return sorted(found.values(), key=lambda mutant: mutant.line_number)
 
 
-def _mutated(source: str) -> Iterable[str]:
-    for operator in operators():
+def _mutated(source: str) -> Iterator[str]:
+    names = [f"ReplaceComparisonOperator_{pair}" for pair in COMPARISONS]
+    names += [f"ReplaceBinaryOperator_{pair}" for pair in ARITHMETIC]
+    operators = [get_operator(f"core/{name}")() for name in (*names, *OTHERS)]
+    for operator in (*operators, DropStatement(), SwapWord()):
         occurrence = 0
         while (mutated := mutate_code(source, operator, occurrence)) is not None:
             occurrence += 1
@@ -99,12 +98,27 @@ def _mutated(source: str) -> Iterable[str]:
                 yield mutated
 
 
-def _functions(source: str) -> dict[int, str]:
-    """By number of line, its function."""
-    return {
-        number: node.name
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef)
-        for number in range(min([node.lineno, *(each.lineno for each in node.decorator_list)]), node.end_lineno + 1)
-        if node.end_lineno
-    }
+def _functions(source: str) -> tuple[dict[int, str], set[int]]:
+    """By number of line, its function; and the lines of decorators."""
+    functions: dict[int, str] = {}
+    decorators: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            functions.update(dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), node.name))
+            for each in node.decorator_list:
+                decorators.update(range(each.lineno, node.lineno))
+    return functions, decorators
+
+
+def _change(before: str, after: str) -> str:
+    if after == "pass":
+        return f"[{before} → pass]"
+    old, new = TOKEN.findall(before), TOKEN.findall(after)
+    same = 0
+    while same < min(len(old), len(new)) and old[same] == new[same]:
+        same += 1
+    same_at_end = 0
+    while same_at_end < min(len(old), len(new)) - same and old[-1 - same_at_end] == new[-1 - same_at_end]:
+        same_at_end += 1
+    removed, added = ("".join(line[same : len(line) - same_at_end]).strip() for line in (old, new))
+    return f"{''.join(old[:same])}[{removed} → {added}]{''.join(old[len(old) - same_at_end :])}"

@@ -1,4 +1,4 @@
-"""Asks the tests about one mutant: in a process of its own, where the mutant takes the place of the module."""
+"""Asks the tests about mutants: each in a process of its own, where it takes the place of its module."""
 
 import importlib.util
 import multiprocessing
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hypothesis
 import numpy as np
@@ -21,75 +21,68 @@ from tests.mutation.mutants import Mutant
 FORK = multiprocessing.get_context("fork")
 
 
-class Stage(NamedTuple):
-    """cpu_seconds: several times what the tests take; whoever needs more is in an endless loop."""
-
-    tests: tuple[str, ...]
-    cpu_seconds: int
-
-
-STAGES = (
-    Stage(("tests/unit/match",), 5),
-    Stage(("tests/unit/reports/test_funnel_match.py",), 900),
-)
-
-
 class Fate(Enum):
+    """By exit code."""
+
     SURVIVED = 0
-    KILLED_AT_ONCE = 1
-    KILLED_BY_ORACLE = 2
+    BY_UNIT_TESTS = 1
+    BY_ORACLE = 2
     TIMED_OUT = -signal.SIGXCPU
 
 
-def run_all(mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[Mutant, Fate]]:
-    """As they end."""
-    waiting, running = list(reversed(mutants)), {}
+class Stage(NamedTuple):
+    """Tests of one folder. cpu_seconds: several times what the slowest takes; a test that needs more does not end."""
+
+    folder: str
+    tests: tuple[str, ...]
+    cpu_seconds: int
+    killed: Fate
+
+
+STAGES = (
+    # Those that notice most come first; the folder has the rest.
+    Stage("tests/unit/match", ("test_chains.py", "test_nodes.py", "test_attempts.py", ""), 4, Fate.BY_UNIT_TESTS),
+    Stage("tests/unit/reports", ("test_funnel_match.py", "test_reasons.py"), 300, Fate.BY_ORACLE),
+)
+OPTIONS = ("-q", "-x", "-n0", "--tb=no", "--assert=plain", "--timeout=600")
+WITHOUT = ("-p", "no:randomly", "-p", "no:cacheprovider")
+
+
+def run_all(mutants: Sequence[Mutant], stages: Sequence[Stage], jobs: int) -> Iterator[tuple[Mutant, Fate]]:
+    """In the order in which they end."""
+    waiting = list(reversed(mutants))
+    running: dict[Any, tuple[Any, Mutant]] = {}
     while waiting or running:
         while waiting and len(running) < jobs:
             mutant = waiting.pop()
-            process = FORK.Process(target=_ask, args=(mutant,))
+            process = FORK.Process(target=_ask, args=(mutant, stages))
             process.start()
             running[process.sentinel] = process, mutant
         for sentinel in wait(list(running)):
-            process, mutant = running.pop(sentinel)  # type: ignore[index]  # sentinels are numbers
+            process, mutant = running.pop(sentinel)
             process.join()
             yield mutant, Fate(process.exitcode)
 
 
-def _ask(mutant: Mutant) -> None:
+def _ask(mutant: Mutant, stages: Sequence[Stage]) -> None:
     """Ends the process; its exit code is the fate."""
-    fate = Fate.KILLED_AT_ONCE
+    fate = stages[0].killed  # where the mutant can't even be imported
     try:
-        _silence()
-        np.seterr(over="ignore")  # as in compiled code
-        hypothesis.settings.register_profile(
-            "mutants", deadline=None, derandomize=True, database=None, phases=(hypothesis.Phase.generate,)
-        )
-        hypothesis.settings.load_profile("mutants")
+        _prepare()
         _take_place(mutant)
-        fate = _fate()
+        fate = next((stage.killed for stage in stages if not _passes(stage)), Fate.SURVIVED)
     finally:
-        os._exit(fate.value)  # threads may hang
+        os._exit(fate.value)  # without waiting for threads, which may hang
 
 
-def _fate() -> Fate:
-    for stage, killed in zip(STAGES, (Fate.KILLED_AT_ONCE, Fate.KILLED_BY_ORACLE), strict=True):
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        limit = int(used.ru_utime + used.ru_stime) + stage.cpu_seconds
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
-        folder = Path(stage.tests[0])
-        options = ["-q", "-x", "-n0", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=no", "--assert=plain"]
-        # Without the fixtures of all tests, which would start a service.
-        options.append(f"--confcutdir={folder if folder.is_dir() else folder.parent}")
-        if pytest.main([*options, *stage.tests]) != pytest.ExitCode.OK:
-            return killed
-    return Fate.SURVIVED
-
-
-def _silence() -> None:
+def _prepare() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, sys.stderr.fileno())
+    np.seterr(over="ignore")  # as in compiled code
+    profile = hypothesis.settings(deadline=None, derandomize=True, database=None, phases=[hypothesis.Phase.generate])
+    hypothesis.settings.register_profile("mutants", profile)
+    hypothesis.settings.load_profile("mutants")
 
 
 def _take_place(mutant: Mutant) -> None:
@@ -99,3 +92,22 @@ def _take_place(mutant: Mutant) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     exec(compile(mutant.source, mutant.path, "exec"), module.__dict__)
+
+
+def _passes(stage: Stage) -> bool:
+    # Fixtures from above the folder would start a whole service.
+    tests = [str(Path(stage.folder, test)) for test in stage.tests]
+    arguments = [*OPTIONS, *WITHOUT, f"--confcutdir={stage.folder}", *tests]
+    return pytest.main(arguments, plugins=[Limit(stage.cpu_seconds)]) == pytest.ExitCode.OK
+
+
+class Limit:
+    """Ends the process when a test does not end."""
+
+    def __init__(self, cpu_seconds: int) -> None:
+        self.cpu_seconds = cpu_seconds
+
+    def pytest_runtest_setup(self) -> None:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        limit = int(used.ru_utime + used.ru_stime) + self.cpu_seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))

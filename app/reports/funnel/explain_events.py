@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain.funnel import FunnelDefinition
-from app.match.actors import person_ids
 from app.match.presence import Spans, mark_presence, no_presence, spans_with
 from app.match.rules import Int32s, Int64s
 from app.mirror.columns import Column
 from app.mirror.scan import Scan
+from app.reports.funnel.matching import persons_of
 from app.reports.funnel.next_events import EVENT
 from app.reports.funnel.traits import Counted, Skip, SkipReason, Trait, TraitKind
 
@@ -58,14 +58,7 @@ def count_events(
         include_bots=include_bots,
         as_of_us=definition.as_of_us,
     ):
-        person = person_ids(
-            events.visitor_id,
-            events.customer_id,
-            events.occurred_at_us,
-            links.visitor_id,
-            links.customer_id,
-            links.linked_at_us,
-        )
+        person = persons_of(events, links)
         kind = kind_of_code[event.codes[events.row_number]]
         mark_presence(present, spans, person, events.occurred_at_us, events.seq, kind, scan.stop)
     converted = is_converted[order]

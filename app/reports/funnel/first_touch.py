@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from app.match.actors import person_ids
 from app.match.first import keep_firsts, no_firsts
 from app.match.rules import Int64s
 from app.mirror.scan import Scan
-from app.reports.funnel.matching import Attempts
+from app.reports.funnel.matching import Attempts, persons_of
 
 
 def first_touch_rows(attempts: Attempts, scan: Scan, *, include_bots: bool) -> Int64s:
@@ -25,13 +24,6 @@ def first_touch_rows(attempts: Attempts, scan: Scan, *, include_bots: bool) -> I
     firsts = no_firsts(len(persons))
     definition, links = attempts.definition, scan.links()
     for events in scan.every_event(definition.end_us, include_bots=include_bots, as_of_us=definition.as_of_us):
-        person = person_ids(
-            events.visitor_id,
-            events.customer_id,
-            events.occurred_at_us,
-            links.visitor_id,
-            links.customer_id,
-            links.linked_at_us,
-        )
+        person = persons_of(events, links)
         keep_firsts(firsts, lowest, place, person, events.occurred_at_us, events.seq, events.stored, events.row_number)
     return firsts.row_number[of_attempt]

@@ -14,7 +14,7 @@ from app.match.gates import blank_persons, resolve
 from app.match.rules import NEVER, Chains, Exclusions, Int64s, Lanes, Rules, Sequences, UInt64s
 from app.match.sessions import split_sessions
 from app.mirror.columns import Subject
-from app.mirror.scan import Matches, Scan, Whose
+from app.mirror.scan import Links, Matches, Scan, Whose
 from app.reports.funnel.targets import Targets, targets_of
 
 NO_LANES = Lanes(*(np.zeros(0, np.int64) for _ in Lanes._fields))
@@ -105,7 +105,7 @@ def match_funnel(
         as_of_us=definition.as_of_us,
         whose=whose,
     )
-    person = _persons(events, scan)
+    person = persons_of(events, scan.links())
     sequences = _sequences(definition, targets, events, person)
     steps = sequences.mask
     if not targets.are_steps_alone:
@@ -118,8 +118,8 @@ def match_funnel(
     return Attempts(definition, events, person, sequences, lanes, rules, chains, now_us)
 
 
-def _persons(events: Matches, scan: Scan) -> Int64s:
-    links = scan.links()
+def persons_of(events: Matches, links: Links) -> Int64s:
+    """The person behind each event, see `person_ids`."""
     return person_ids(
         events.visitor_id,
         events.customer_id,

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.match.actors import group_by_actor, person_ids
+from app.match.actors import group_by_actor
 from app.match.rules import Int32s, Int64s, Sequences, UInt64s
 from app.mirror.columns import Subject
 from app.mirror.scan import Links, Matches, Scan
-from app.reports.funnel.matching import Attempts
+from app.reports.funnel.matching import Attempts, persons_of
 from app.reports.funnel.reasons import last_positions
 
 EVENT, PAGE_PATH = Subject("event", is_dimension=True), Subject("page_path", is_dimension=True)
@@ -114,14 +114,7 @@ def _rows_of(stopped: Attempts) -> _Rows:
 
 
 def _read(events: Matches, links: Links, mask_by_row: UInt64s) -> _Rows:
-    person = person_ids(
-        events.visitor_id,
-        events.customer_id,
-        events.occurred_at_us,
-        links.visitor_id,
-        links.customer_id,
-        links.linked_at_us,
-    )
+    person = persons_of(events, links)
     mask = mask_by_row[events.row_number]
     return _Rows(person, events.occurred_at_us, events.seq, events.stored, events.row_number, mask)
 

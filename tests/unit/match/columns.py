@@ -1,7 +1,7 @@
 """Actors' events written by hand, as the compiled passes take them, and what they make of them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from app.match.rules import NEVER, Chains, Exclusions, Int64s, Lanes, Rules, Seq
 A, B, C = 1, 2, 4  # masks of an event that matches the first, second, third step
 
 Event = tuple[int, int] | tuple[int, int, int]  # time, mask, and the value of `same`
+Chain = list[int | None]
 
 
 class Exclusion(NamedTuple):
@@ -34,6 +35,7 @@ def matched(
     is_strict: bool = False,
     is_any_order: bool = False,
     counts_entries: bool = False,
+    is_stopped: bool = False,
 ) -> Chains:
     """Each actor's events in order. Exclusions are for a single actor whose events are at different times."""
     events = [(*event, 0)[:3] for actor in actors for event in actor]
@@ -53,7 +55,7 @@ def matched(
         exclusions=exclusions(exclude, at, steps),
     )
     sequences = Sequences(offsets, np.arange(len(at)), at.copy(), mask.astype(np.uint64))
-    return match_chains(sequences, lanes(offsets, same), rules, np.zeros(1, np.uint8))
+    return match_chains(sequences, lanes(offsets, mask, same), rules, np.array([is_stopped], np.uint8))
 
 
 def exclusions(exclude: Sequence[Exclusion], at: Int64s, steps: int) -> Exclusions:
@@ -70,12 +72,16 @@ def exclusions(exclude: Sequence[Exclusion], at: Int64s, steps: int) -> Exclusio
     )
 
 
-def lanes(offsets: Int64s, same: Int64s) -> Lanes:
+def lanes(offsets: Int64s, mask: Int64s, same: Int64s) -> Lanes:
+    """Of the events that match a step."""
     if not same.any():
         return Lanes(*(np.zeros(0, np.int64) for _ in Lanes._fields))
-    position = np.arange(len(same))
-    order = np.lexsort((position, same, np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))))
-    return Lanes(offsets, position[order], same.copy(), np.argsort(order))
+    position = np.flatnonzero(mask)
+    actor = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    in_lanes = position[np.lexsort((position, same[position], actor[position]))]
+    place = np.full(len(same), -1, np.int64)
+    place[in_lanes] = np.arange(len(in_lanes))
+    return Lanes(np.searchsorted(position, offsets), in_lanes, same.copy(), place)
 
 
 def positions(chains: Chains) -> list[list[int]]:
@@ -84,7 +90,18 @@ def positions(chains: Chains) -> list[list[int]]:
     return [chains.position[start : start + depth].tolist() for start, depth in pairs]
 
 
-def times(chains: Chains, *actors: Sequence[Event]) -> list[list[int | None]]:
+def times(chains: Chains, *actors: Sequence[Event]) -> list[Chain]:
     """When the events of each reported chain happened; None for a step it skipped."""
     at = [event[0] for actor in actors for event in actor]
     return [[None if position < 0 else at[position] for position in chain] for chain in positions(chains)]
+
+
+def chains(*actors: Sequence[Event], **rules: Any) -> list[Chain]:
+    """The times of each reported chain."""
+    return times(matched(*actors, **rules), *actors)
+
+
+def chain(*events: Event, **rules: Any) -> Chain:
+    """Of the only actor, who entered."""
+    (only,) = chains(list(events), **rules)
+    return only

@@ -2,23 +2,8 @@
 
 from typing import Any
 
-from app.match.rules import NEVER
-from tests.unit.match.columns import A, B, C, Event, Exclusion, matched, positions
+from tests.unit.match.columns import A, B, C, Event, Exclusion, chain, chains, matched
 from tests.unit.match.columns import times as times_of
-
-Chain = list[int | None]
-
-
-def chains(*actors: list[Event], **rules: Any) -> list[Chain]:
-    """The times of each reported chain."""
-    return times_of(matched(*actors, **rules), *actors)
-
-
-def chain(*events: Event, **rules: Any) -> Chain:
-    """Of the only actor, who entered."""
-    (only,) = chains(list(events), **rules)
-    return only
-
 
 # In order
 
@@ -147,41 +132,6 @@ def test_strict_allows_nothing_between() -> None:
     assert chain((0, A), (1, A), (2, B), is_strict=True) == [1, 2]
 
 
-# Lanes of `same`
-
-
-def test_a_chain_stays_in_its_lane() -> None:
-    assert chain((0, A, 1), (1, B, 2), (2, B, 1), (3, C, 2)) == [0, 2]
-    assert chain((0, A, 1), (1, A, 2), (2, B, 2), (3, B, 1)) == [1, 2]
-
-
-def test_every_entry_keeps_the_window_open_whatever_its_lane() -> None:
-    assert matched([(0, A, 1), (1, B, 1), (50, A, 2)]).open_until_us.tolist() == [150]
-
-
-# Attempts
-
-
-def test_a_new_attempt_begins_after_the_end_of_the_one_before() -> None:
-    events: list[Event] = [(0, A), (1, A), (2, B), (3, C), (4, A), (5, B), (104, A), (105, A)]
-    assert chains(events, counts_entries=True) == [[0, 2, 3], [4, 5], [105]]
-
-
-def test_an_excluded_event_ends_an_attempt_that_had_not_come_past_it() -> None:
-    events: list[Event] = [(0, A), (5, 0), (10, B), (20, A), (30, B)]
-    found = matched(events, counts_entries=True, exclude=[Exclusion(0, 1, (5,))])
-    assert times_of(found, events) == [[0], [20, 30]]
-    assert found.open_until_us.tolist() == [-NEVER, 120]
-    assert chains([(0, A), (4, B), (5, 0), (10, C)], counts_entries=True, exclude=[Exclusion(0, 1, (5,))]) == [
-        [0, 4, 10]
-    ]
-
-
-def test_an_excluded_event_after_everything_ends_an_attempt_too() -> None:
-    found = matched([(0, A), (5, 0)], counts_entries=True, exclude=[Exclusion(0, 1, (5,))])
-    assert found.open_until_us.tolist() == [-NEVER]
-
-
 # Any order
 
 
@@ -204,22 +154,3 @@ def test_in_any_order_the_earliest_event_lies_in_the_range() -> None:
 def test_in_any_order_too_a_chain_stays_in_its_lane_and_the_best_of_all_lanes_is_reported() -> None:
     assert chain((0, C, 1), (1, A, 2), (2, B, 1), (3, B, 3), (4, A, 1), is_any_order=True) == [0, 2, 4]
     assert chain((0, A, 1), (1, B, 1), (2, C, 2), is_any_order=True) == [0, 1]
-
-
-def test_in_any_order_attempts_follow_each_other_too() -> None:
-    events: list[Event] = [(0, B), (1, A), (2, C), (3, C), (200, A)]
-    assert chains(events, is_any_order=True, counts_entries=True) == [[0, 1, 2], [3], [200]]
-
-
-# Long journeys
-
-
-def test_a_long_journey_finds_room() -> None:
-    many: list[Event] = [(second, A if second % 2 else B) for second in range(1, 500)]
-    bounded = chain(*many, (500, C), window=1000, within=[None, None, 3])
-    assert bounded == [497, 498, 500]
-
-
-def test_more_attempts_than_actors_find_room() -> None:
-    many: list[Event] = [(second, A) for second in range(500)]
-    assert len(positions(matched(many, window=0, counts_entries=True))) == 500

@@ -31,7 +31,12 @@ few = settings(max_examples=30)  # the oracle has these invariants too, and is h
 def by_oracle(definition: FunnelDefinition, events: list[JourneyEvent], as_of_us: int = LONG_AFTER_US) -> list[Matched]:
     found = funnel_oracle(definition, events, as_of_us, definition.session_timeout_us).values()
     results = (
-        Matched(each.depth, each.times_us, tuple(event and event.stored for event in each.chain), each.in_progress)
+        Matched(
+            each.depth,
+            each.times_us,
+            tuple(None if event is None else event.stored for event in each.chain),
+            each.in_progress,
+        )
         for each in found
     )
     return sorted(results, key=repr)

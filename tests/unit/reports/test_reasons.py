@@ -250,7 +250,8 @@ def what_it_says(
     is_same = all(same_text(name, event.event, last.event) for name in definition.same)
     since = chain[0] if definition.count is Count.ENTRIES else 0
     if position < chain[-1]:
-        return ("before" if is_same and position >= since else "never"), None
+        is_before = is_same and position >= since and event.at_us >= definition.start_us
+        return ("before" if is_before else "never"), None
     if event.at_us > due_us:
         return ("too_late", event.at_us - due_us) if is_same else ("never", None)
     if not is_same:
