@@ -132,7 +132,7 @@ def persons_of(events: Matches, links: Links) -> Int64s:
 
 def _sequences(definition: FunnelDefinition, targets: Targets, events: Matches, person: Int64s) -> Sequences:
     """The actors' events in order; bit t of the mask set = the event matches target t."""
-    can_match = _step_mask(events.mask, targets)
+    can_match = step_mask(events.mask, targets)
     sequences = group_by_actor(person, events.occurred_at_us, events.seq, events.stored, can_match)
     if not targets.are_steps_alone:
         resolved = _resolved(definition, targets, events, sequences)
@@ -156,7 +156,7 @@ def _sequences(definition: FunnelDefinition, targets: Targets, events: Matches, 
     return sequences
 
 
-def _step_mask(mask: UInt64s, targets: Targets) -> UInt64s:
+def step_mask(mask: UInt64s, targets: Targets) -> UInt64s:
     """Per event the steps it can match, gates and filters aside: what the order of ties goes by."""
     if targets.are_steps_alone:
         return mask

@@ -10,8 +10,9 @@ from app.match.actors import group_by_actor
 from app.match.rules import Int32s, Int64s, Sequences, UInt64s
 from app.mirror.columns import Subject
 from app.mirror.scan import Links, Matches, Scan
-from app.reports.funnel.matching import Attempts, persons_of
+from app.reports.funnel.matching import Attempts, persons_of, step_mask
 from app.reports.funnel.reasons import last_positions
+from app.reports.funnel.targets import targets_of
 
 EVENT, PAGE_PATH = Subject("event", is_dimension=True), Subject("page_path", is_dimension=True)
 PAGE_VIEW = "page_viewed"
@@ -54,15 +55,15 @@ def find_next(stopped: Attempts, scan: Scan, *, include_bots: bool) -> Next:
     All events are looked at, some at a time; the best found so far compete with those that come.
     """
     definition, event = stopped.definition, scan.column(EVENT)
-    lasts = _rows_of(stopped)
+    can_match = step_mask(stopped.events.mask, targets_of(definition))  # what the order of ties goes by
+    lasts = _rows_of(stopped, can_match)
     closes_us = stopped.times_us(stopped.positions(0)) + definition.conversion_window_us
     found = Next(np.full(len(closes_us), -1, np.int64), np.full(len(closes_us), -1, np.int64))
     if not len(closes_us):
         return found
     page_view = next((code for code, name in enumerate(event.texts) if name == PAGE_VIEW), len(event.texts))
     mask_by_row = np.zeros(len(event.codes), np.uint64)
-    sequences = stopped.sequences
-    mask_by_row[stopped.events.row_number[sequences.row]] = sequences.mask
+    mask_by_row[stopped.events.row_number] = can_match
     is_asked = _Asked(lasts.person)
     known, links = lasts, scan.links()
     until_us = int(closes_us.max()) + 1
@@ -99,7 +100,7 @@ class _Asked:
         return found
 
 
-def _rows_of(stopped: Attempts) -> _Rows:
+def _rows_of(stopped: Attempts, can_match: UInt64s) -> _Rows:
     """The last event of each attempt's chain."""
     positions = last_positions(stopped)
     row, events = stopped.rows(positions), stopped.events
@@ -109,7 +110,7 @@ def _rows_of(stopped: Attempts) -> _Rows:
         events.seq[row],
         events.stored[row],
         events.row_number[row],
-        stopped.sequences.mask[positions],
+        can_match[row],
     )
 
 
