@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -73,10 +73,11 @@ class Resident:
         length = 1 + max(int(piece.column("row_number").to_numpy().max()) for piece in found)
         buffers = self._room_for(length)
         buffers.name_id[self.length : length] = NO_EVENT
+        columns: dict[str, npt.NDArray[Any]] = buffers._asdict()
         for piece in found:
             row_numbers = piece.column("row_number").to_numpy()
-            for name, buffer in zip(Rows._fields, buffers, strict=True):
-                buffer[row_numbers] = piece.column(name).to_numpy()
+            for name, column in columns.items():
+                column[row_numbers] = piece.column(name).to_numpy()
         return Resident(buffers, length)
 
     def _room_for(self, length: int) -> Rows:
@@ -84,8 +85,10 @@ class Resident:
         if length <= len(self._buffers.name_id):
             return self._buffers
         grown = _room(length + length // SPARE_SHARE)
-        for new, old in zip(grown, self._buffers, strict=True):
-            new[: self.length] = old[: self.length]
+        old: dict[str, npt.NDArray[Any]] = self._buffers._asdict()
+        new: dict[str, npt.NDArray[Any]] = grown._asdict()
+        for name, column in new.items():
+            column[: self.length] = old[name][: self.length]
         return grown
 
 

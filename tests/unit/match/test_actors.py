@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.match import actors
 from app.match.actors import SPARSE_FACTOR, group_by_actor, person_ids
 
 # Persons
@@ -54,6 +55,11 @@ def test_of_two_logins_at_the_same_time_the_higher_customer_has_what_came_after(
     assert persons([(7, 0, 1), (7, 0, 50)], links=[(7, 4, 50), (7, 3, 50)]) == [-3, -4]
 
 
+def test_of_three_customers_on_one_visitor_each_has_a_time_of_the_own() -> None:
+    links = [(7, 3, 10), (7, 4, 20), (7, 5, 30), (8, 6, 1)]
+    assert persons([(7, 0, at) for at in (9, 10, 19, 20, 29, 30, 99)], links) == [-3, -3, -3, -4, -4, -5, -5]
+
+
 def test_links_of_visitors_without_events_and_events_of_nobody_linked_do_no_harm() -> None:
     assert persons([(2, 0, 1)], links=[(1, 3, 5), (3, 4, 5), (1_000_000, 5, 5)]) == [2]
     assert persons([(0, 6, 1)], links=[(1, 3, 5)]) == [-6]
@@ -86,6 +92,7 @@ def grouped(rows: Sequence[Row]) -> list[list[int]]:
     groups = [found.row[start:end].tolist() for start, end in pairs]
     for start, end, group in zip(found.offsets[:-1], found.offsets[1:], groups, strict=True):
         assert found.occurred_at_us[start:end].tolist() == [rows[number].at for number in group]
+        assert found.mask[start:end].tolist() == [rows[number].steps for number in group]
     return [group for group in groups if group]
 
 
@@ -94,8 +101,9 @@ IN_ORDER = (
     Row(at=-5, seq=9, steps=0, stored=99),
     Row(at=0, seq=0, steps=0, stored=98),
     Row(at=0, seq=1, steps=0b0111, stored=97),
-    Row(at=0, seq=1, steps=0b1001, stored=96),
-    Row(at=0, seq=1, steps=0b1101, stored=97),  # same lowest and highest step: the order of storing
+    Row(at=0, seq=1, steps=0b1101, stored=95),
+    Row(at=0, seq=1, steps=0b1001, stored=96),  # same lowest and highest step: the order of storing
+    Row(at=0, seq=1, steps=0b1101, stored=97),
     Row(at=0, seq=1, steps=0b0010, stored=95),
     Row(at=0, seq=1, steps=0b0110, stored=94),
     Row(at=0, seq=1, steps=1 << 49, stored=93),
@@ -137,7 +145,21 @@ def test_actors_at_the_bound_between_counting_and_sorting(beyond: int) -> None:
 
 
 def test_nothing_is_grouped_into_nothing() -> None:
-    assert grouped([]) == []
+    nothing = np.zeros(0, np.int64)
+    found = group_by_actor(nothing, nothing, nothing.astype(np.int32), nothing, nothing.astype(np.uint64))
+    assert found.offsets.tolist() == [0]
+    assert len(found.row) == len(found.occurred_at_us) == len(found.mask) == 0
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 4, 9])
+def test_in_any_number_of_parts_the_groups_are_the_same(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actors, "parts_of", lambda _: parts)
+    actor = [3, 0, 5, 3, 0, 1, 3, 5, 1, 5, 3]
+    at = [9, 4, 2, 1, 8, 3, 5, 7, 2, 6, 1]
+    rows = [
+        Row(actor=a, at=t, stored=stored, steps=stored) for stored, (a, t) in enumerate(zip(actor, at, strict=True))
+    ]
+    assert grouped(rows) == [[1, 4], [8, 5], [3, 10, 6, 0], [2, 9, 7]]
 
 
 ranks = st.integers(0, 2)
