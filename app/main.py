@@ -34,6 +34,7 @@ from app.ingest.sink import EventSink
 from app.ingest.spool.drain import Drain
 from app.ingest.spool.queue import Spool
 from app.ingest.spool.sink import SpoolingSink
+from app.ingest.stubs import stubs_router
 from app.jobs import Jobs, attempt, until_done, within
 from app.metrics import Metrics
 from app.mirror.follow import Mirror
@@ -156,6 +157,7 @@ def create_app(
     )
     problems.install(app)
     describe_ingest(app)
+    app.include_router(stubs_router())
     return app
 
 

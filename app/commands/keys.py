@@ -26,6 +26,10 @@ def keys_create(
     origin: Annotated[
         list[str] | None, typer.Option(help="Origin that browsers may send from; may be repeated.")
     ] = None,
+    chosen: Annotated[
+        str | None,
+        typer.Option("--as", help="Text of a write key: what the shop's present tracker calls it, such as G-ABC123."),
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -33,7 +37,7 @@ def keys_create(
 
     async def make(engine: AsyncEngine) -> NewSecret:
         found = await find_storefront(engine, storefront)
-        return await create_key(engine, found.storefront_id, kind, origin)
+        return await create_key(engine, found.storefront_id, kind, origin, chosen=chosen)
 
     made = with_database(data_dir, make)
     if as_json:

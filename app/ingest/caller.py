@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from app.bearer import bearer_token
+from app.bearer import basic_user, bearer_token
 from app.domain.event import Trust
 from app.domain.storefront import ApiKey, KeyDirectory, KeyKind
 from app.errors import Forbidden, Unauthenticated
@@ -34,14 +35,33 @@ class Caller:
         )
 
 
+class SentKey(NamedTuple):
+    """A key as it was sent. is_address: it stood in the request's address, where servers and proxies write it down."""
+
+    secret: str
+    is_address: bool = False
+
+
+def key_of_request(headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> SentKey | None:
+    """Where clients of most families have it; None when it is in none of these places."""
+    authorization = headers.get(b"authorization", b"").decode("latin-1")
+    secret = (
+        bearer_token(authorization) or basic_user(authorization) or headers.get(b"x-write-key", b"").decode("latin-1")
+    )
+    if secret:
+        return SentKey(secret)
+    in_address = query.get("key") or query.get("writeKey")
+    return SentKey(in_address, is_address=True) if in_address else None
+
+
 async def identify(
-    keys: KeyDirectory, headers: Mapping[bytes, bytes], query: Mapping[str, str], now: datetime
+    keys: KeyDirectory, sent: SentKey | None, headers: Mapping[bytes, bytes], query: Mapping[str, str], now: datetime
 ) -> Caller:
     """Raises 401, 403 or 503. A signed request is only known for good once its body is checked."""
     signature = read_signature(headers)
     if signature is not None:
         return await _signer(keys, signature, query, now)
-    key = await _bearer(keys, headers, query)
+    key = await _find(keys, sent)
     origin = headers.get(b"origin")
     if origin is not None and key.origins is not None and origin.decode("latin-1") not in key.origins:
         raise Forbidden("This key may not be used from this origin; make one with `footfall keys create --origin`.")
@@ -59,19 +79,15 @@ async def _signer(keys: KeyDirectory, signature: Signature, query: Mapping[str, 
     return Caller(signer.key, Trust.SIGNED if trust is Trust.SERVER else trust, signature)
 
 
-async def _bearer(keys: KeyDirectory, headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> ApiKey:
-    authorization = headers.get(b"authorization")
-    secret = bearer_token(authorization.decode("latin-1") if authorization else None)
-    from_query = secret is None
-    secret = secret or query.get("key")
-    if not secret:
+async def _find(keys: KeyDirectory, sent: SentKey | None) -> ApiKey:
+    if sent is None:
         raise Unauthenticated("Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=.")
-    key = await keys.find(secret)
+    key = await keys.find(sent.secret)
     if key is None:
         raise Unauthenticated("This key is not known; `footfall keys create` makes one.")
     if key.kind not in (KeyKind.WRITE, KeyKind.SERVER):
         raise Forbidden(f"This is a {key.kind} key; events are sent with a write or a server key.")
-    if from_query and key.kind is not KeyKind.WRITE:
+    if sent.is_address and key.kind is not KeyKind.WRITE:
         raise Forbidden("A server key is secret and must not stand in an address; send it as Authorization: Bearer.")
     return key
 

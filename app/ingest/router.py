@@ -21,15 +21,15 @@ from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, Rejection, RejectReason
 from app.domain.stages import DEFAULT_STAGES
 from app.domain.storefront import ApiKey, KeyDirectory
-from app.errors import FootfallError, MethodNotAllowed, RetryLater, TooMany, Unreadable
+from app.errors import FootfallError, MethodNotAllowed, RetryLater, TooMany, Unavailable, Unreadable
 from app.ingest.batcher import Batcher, Submission
 from app.ingest.body import ClientGone, read_body
-from app.ingest.caller import identify
+from app.ingest.caller import SentKey, identify, key_of_request
 from app.ingest.consent import asks_not_to_be_tracked, refuses_consent
 from app.ingest.cors import Header, cors_headers, preflight_headers
 from app.ingest.decompress import decompressed, decompressed_if_small
 from app.ingest.formats import FORMATS
-from app.ingest.formats.base import Decoded, IngestResult, RequestContext, WireFormat
+from app.ingest.formats.base import Decoded, IngestResult, Reply, RequestContext, WireFormat
 from app.ingest.gate import Gate
 from app.ingest.limits import RateLimits
 from app.ingest.pipeline import run_pipeline
@@ -38,7 +38,6 @@ from app.ingest.steps.mark_bot import is_bot, mark_bot
 from app.metrics import Metrics
 from app.problems import problem_response, request_id, unexpected_response
 
-JSON_HEADER: Header = (b"content-type", b"application/json")
 # First stage that an event name means, for the metric that shows a stage gone silent.
 STAGE_OF_EVENT = {rule.event_name: stage.name for stage in reversed(DEFAULT_STAGES) for rule in stage.rules}
 
@@ -88,6 +87,7 @@ class IngestEndpoint:
     def __init__(self, path: str, wire_format: WireFormat, parts: IngestParts) -> None:
         self.path = path
         self._format = wire_format
+        self._has_key_of_its_own = type(wire_format).key is not WireFormat.key
         self._parts = parts
         # Kept at hand: finding a labelled child costs more than counting.
         metrics = parts.metrics
@@ -105,29 +105,40 @@ class IngestEndpoint:
         origin = headers.get(b"origin")
         try:
             with self._parts.gate:
-                status, body = await self._answer(scope, headers, receive)
+                reply = await self._answer(scope, headers, receive)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001  # nothing stands outside of this endpoint
             if isinstance(error, RetryLater):
+                error = self._understood(error)
                 await self._parts.gate.hold_back(error)
             response = _problem(error, request_id(Request(scope)))
             await _send(send, response.status_code, response.raw_headers + cors_headers(origin), bytes(response.body))
             return
-        await _send(send, status, [JSON_HEADER, *cors_headers(origin)], body)
+        await _send(send, reply.status, [*_content_type(reply), *cors_headers(origin)], _content(reply))
 
-    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> tuple[int, bytes]:
-        if scope["method"] != "POST":
-            raise MethodNotAllowed("Events are sent with POST.", headers={"Allow": "POST, OPTIONS"})
+    def _understood(self, error: RetryLater) -> RetryLater:
+        """429 only for those that send again after it."""
+        if self._format.understands_too_many or not isinstance(error, TooMany):
+            return error
+        return Unavailable(error.detail, retry_after_seconds=int(error.headers["Retry-After"]))
+
+    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Reply:
+        if scope["method"] not in self._format.methods:
+            allowed = ", ".join((*self._format.methods, "OPTIONS"))
+            raise MethodNotAllowed(f"Events are sent with {allowed.split(',')[0]}.", headers={"Allow": allowed})
         parts, settings = self._parts, self._parts.settings
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
-        caller = await identify(parts.keys, headers, query, parts.clock.now())
+        sent_key, raw = key_of_request(headers, query), None
+        if sent_key is None and self._has_key_of_its_own:
+            raw = await self._read(receive, headers)
+            sent_key = await self._key_of_family(raw, headers, query)
+        caller = await identify(parts.keys, sent_key, headers, query, parts.clock.now())
         parts.gate.check_storefront(caller.key.storefront.storefront_id)
         if caller.signature is None:
             self._admit(caller.key, scope)
-        raw = await read_body(
-            receive, headers, max_bytes=settings.request_max_bytes, take_bytes=parts.gate.take_body_bytes
-        )
+        if raw is None:
+            raw = await self._read(receive, headers)
         if caller.signature is not None:
             await caller.check_body(raw, parts.keys)
             self._admit(caller.key, scope)  # only now: others could use up what its owner may send
@@ -140,6 +151,8 @@ class IngestEndpoint:
             retention_days=caller.key.storefront.retention_days,
             # Servers send on behalf of people.
             is_bot=caller.trust is Trust.BROWSER and is_bot(headers.get(b"user-agent", b"")),
+            path=self.path,
+            query=query,
         )
         is_withheld = settings.respect_gpc and context.trust is Trust.BROWSER and asks_not_to_be_tracked(headers)
         body = decompressed_if_small(raw, headers, LARGE_BYTES)
@@ -160,8 +173,28 @@ class IngestEndpoint:
             raise content.fault
         self._seconds["decode"].observe(content.decode_seconds)
         self._seconds["pipeline"].observe(content.pipeline_seconds)
-        status, reply = self._format.reply(result, query)
-        return status, _encode(reply)
+        return self._format.reply(result, query)
+
+    async def _read(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+        max_bytes = self._parts.settings.request_max_bytes
+        return await read_body(receive, headers, max_bytes=max_bytes, take_bytes=self._parts.gate.take_body_bytes)
+
+    async def _key_of_family(
+        self, raw: bytes, headers: Mapping[bytes, bytes], query: Mapping[str, str]
+    ) -> SentKey | None:
+        """From the body or the address, where this format has it."""
+        body = decompressed_if_small(raw, headers, LARGE_BYTES)
+        if body is not None:
+            secret = self._format.key(body, query)
+        else:
+            with self._parts.gate.waiting_body(len(raw)):
+                find = partial(self._key_of_large, raw, headers, query)
+                secret = await asyncio.get_running_loop().run_in_executor(self._parts.large, find)
+        return SentKey(secret) if secret else None
+
+    def _key_of_large(self, raw: bytes, headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> str | None:
+        """For a thread."""
+        return self._format.key(decompressed(raw, headers, self._parts.settings.request_max_bytes), query)
 
     def _admit(self, key: ApiKey, scope: Scope) -> None:
         """Raises TooMany (429), and has that in the ledger: as one event, since how many they are is not known."""
@@ -269,7 +302,15 @@ def _result(decoded: Decoded, stored: list[Outcome]) -> IngestResult:
             rejections.append(Rejection(index, RejectReason.UNSTORABLE, "", detail, b""))
         else:
             event_ids[index] = event.event_id
-    return IngestResult(outcomes, event_ids, rejections)
+    return IngestResult(outcomes, event_ids, rejections, decoded.sent_ids)
+
+
+def _content_type(reply: Reply) -> list[Header]:
+    return [] if reply.content == b"" else [(b"content-type", reply.media_type.encode())]
+
+
+def _content(reply: Reply) -> bytes:
+    return reply.content if isinstance(reply.content, bytes) else _encode(reply.content)
 
 
 def _problem(error: Exception, instance: str) -> Response:

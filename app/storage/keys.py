@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Update, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.storefront import KeyKind
@@ -15,6 +16,7 @@ from app.errors import Invalid, NotFound
 from app.storage.tables import api_key
 
 SECRET_BYTES = 24  # 192 random bits
+CHOSEN_MAX = 200  # characters
 PREFIX_CHARACTERS = 14  # `ff_server_` and four more
 OVERLAP_MAX_HOURS = 90 * 24  # longer than any rotation takes; a forgotten secret should end at some time
 
@@ -27,10 +29,19 @@ class NewSecret(NamedTuple):
 
 
 async def create_key(
-    engine: AsyncEngine, storefront_id: int, kind: KeyKind, origins: Sequence[str] | None = None
+    engine: AsyncEngine,
+    storefront_id: int,
+    kind: KeyKind,
+    origins: Sequence[str] | None = None,
+    *,
+    chosen: str | None = None,
 ) -> NewSecret:
-    """Make a key. Raises Invalid for an origin that is none."""
-    secret = _new_secret(kind)
+    """Make a key. Raises Invalid for an origin that is none.
+
+    chosen: the text of a write key, instead of one that we make up: what another maker's clients call their site.
+    Raises Invalid for other kinds, and for a text that is another key's.
+    """
+    secret = _new_secret(kind) if chosen is None else _chosen(chosen, kind)
     statement = (
         api_key.insert()
         .values(
@@ -43,7 +54,30 @@ async def create_key(
         .returning(api_key.c.key_id)
     )
     async with engine.begin() as connection:
-        return NewSecret((await connection.execute(statement)).scalar_one(), secret)
+        if chosen is not None:
+            await connection.execute(_release(digest_of(chosen)))
+        try:
+            return NewSecret((await connection.execute(statement)).scalar_one(), secret)
+        except IntegrityError as error:
+            raise Invalid(
+                f"{secret!r} is the text of a key already; `footfall keys list` shows those of a storefront."
+            ) from error
+
+
+def _chosen(text: str, kind: KeyKind) -> str:
+    if kind is not KeyKind.WRITE:
+        raise Invalid(f"Only a write key, which is public, may have a text of your choice; a {kind} key is secret.")
+    if not re.fullmatch(f"[!-~]{{1,{CHOSEN_MAX}}}", text) or text.startswith("ff_"):
+        raise Invalid(
+            f"A key's text has 1 to {CHOSEN_MAX} printable ASCII characters without spaces, and does not begin with ff_."
+        )
+    return text
+
+
+def _release(digest: bytes) -> Update:
+    """A text that a revoked key had can be chosen again."""
+    of_revoked = (api_key.c.digest == digest) & api_key.c.revoked_at.is_not(None)
+    return api_key.update().where(of_revoked).values(digest=secrets.token_bytes(len(digest)))
 
 
 async def rotate_key(engine: AsyncEngine, key_id: int, overlap: timedelta) -> NewSecret:

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.storefront import KeyKind
-from app.errors import Unavailable
+from app.errors import Invalid, Unavailable
 from app.storage import key_cache
 from app.storage.key_cache import CachedKeys
-from app.storage.keys import NewSecret, create_key, rotate_key
+from app.storage.keys import NewSecret, create_key, revoke_key, rotate_key
 from app.storage.storefronts import create_storefront
 
 
@@ -106,3 +106,38 @@ async def test_signatures_that_do_not_fit_make_us_look_once_a_second_at_most(
 
     for _ in range(100):
         assert await keys.find_signer(key.key_id, fresh=True) is not None
+
+
+# -- texts of one's own ----------------------------------------------------------------------------------------------
+
+
+async def test_a_write_key_may_have_the_text_that_a_shop_has_in_its_pages(engine: AsyncEngine) -> None:
+    shop = await create_storefront(engine, "Hats", "UTC", "EUR")
+    made = await create_key(engine, shop.storefront_id, KeyKind.WRITE, chosen="G-ABC123")
+
+    assert made.secret == "G-ABC123"
+    found = await CachedKeys(engine).find("G-ABC123")
+    assert found is not None
+    assert (found.key_id, found.kind) == (made.key_id, KeyKind.WRITE)
+
+
+async def test_a_text_is_one_keys_until_it_is_revoked(engine: AsyncEngine) -> None:
+    one, other = [(await create_storefront(engine, name, "UTC", "EUR")).storefront_id for name in ("Hats", "Shoes")]
+    made = await create_key(engine, one, KeyKind.WRITE, chosen="7")
+    with pytest.raises(Invalid, match="is the text of a key already"):
+        await create_key(engine, other, KeyKind.WRITE, chosen="7")
+
+    await revoke_key(engine, made.key_id)
+    assert (await create_key(engine, other, KeyKind.WRITE, chosen="7")).secret == "7"
+
+
+@pytest.mark.parametrize("kind", [KeyKind.SERVER, KeyKind.READ, KeyKind.ADMIN])
+async def test_a_secret_is_never_chosen(engine: AsyncEngine, kind: KeyKind) -> None:
+    with pytest.raises(Invalid, match="Only a write key"):
+        await create_key(engine, 1, kind, chosen="please")
+
+
+@pytest.mark.parametrize("text", ["", "two words", "ff_write_mine", "x" * 201, "schlüssel"])
+async def test_a_chosen_text_is_short_and_plain(engine: AsyncEngine, text: str) -> None:
+    with pytest.raises(Invalid, match="1 to 200 printable ASCII characters"):
+        await create_key(engine, 1, KeyKind.WRITE, chosen=text)

@@ -1,25 +1,18 @@
 """Our own wire format, `POST /v1/events`: one event, an array, `{"events": [...], "sent_at": ...}`, or NDJSON."""
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app.domain.event import Event, canonical_event_id, new_event_id
-from app.domain.outcome import Outcome, Rejection, RejectReason
+from app.domain.outcome import Outcome, Rejection
 from app.errors import FieldError, TooLarge, Unreadable, UnsupportedType
 from app.ingest.consent import refuses_consent
-from app.ingest.formats.base import Decoded, IngestResult, RequestContext
-from app.ingest.formats.native_event import (
-    PROPERTIES_MAX_BYTES,
-    PROPERTIES_MAX_COUNT,
-    PROPERTIES_MAX_DEPTH,
-    NativeEvent,
-    Time,
-)
+from app.ingest.formats.base import Decoded, IngestResult, Reply, RequestContext, WireFormat
+from app.ingest.formats.native_checks import Refused, event_of, suspicion_of, utc
+from app.ingest.formats.native_event import NativeEvent, Time
 from app.ingest.formats.native_faults import TIME_ADVICE, rejection_of
 from app.ingest.formats.split import SplitError, TooManyPieces, split_elements, split_members
 
@@ -44,12 +37,10 @@ _decode_events = msgspec.json.Decoder(list[NativeEvent]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _peek = msgspec.json.Decoder(_Peek).decode
 _decode_time = msgspec.json.Decoder(Time | None).decode
-_encode = msgspec.json.Encoder().encode
 
 _CONSENT = {b"true": True, b"false": False, b"null": None}
 # Of an object with `events`: it may have three members. One that has more by far is not looked through.
 ENVELOPE_MEMBERS_MAX = 100
-_NESTED = frozenset({dict, list})
 
 # Beyond this a body is refused before it is cut into lines, each of which costs some memory: per event that is allowed,
 # room for blank lines and for ends of two characters.
@@ -59,17 +50,10 @@ LINES_PER_EVENT = 10
 _FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-class _Refused(Exception):
-    """One event is refused, for a reason that its types don't show."""
-
-    def __init__(self, reason: RejectReason, pointer: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason, self.pointer, self.detail = reason, pointer, detail
-
-
-class NativeFormat:
+class NativeFormat(WireFormat):
     name = "native"
     paths = ("/v1/events",)
+    understands_too_many = True
 
     def decode(self, body: bytes, context: RequestContext) -> Decoded:
         if context.content_type not in JSON_TYPES | NDJSON_TYPES:
@@ -86,10 +70,10 @@ class NativeFormat:
             return _decode_pieces(body, context)  # ends at the first event too many, without decoding any
         try:
             return _decode_whole(body, context)
-        except (*_FAULTS, ValueError, _Refused):
+        except (*_FAULTS, ValueError, Refused):
             return _decode_pieces(body, context)
 
-    def reply(self, result: IngestResult, query: Mapping[str, str]) -> tuple[int, Any]:
+    def reply(self, result: IngestResult, query: Mapping[str, str]) -> Reply:
         spooled = result.count(Outcome.SPOOLED)
         answer: dict[str, Any] = {
             "received": len(result.outcomes),
@@ -110,7 +94,7 @@ class NativeFormat:
                 {"index": index, "event_id": event_id, "outcome": outcome}
                 for index, (event_id, outcome) in enumerate(zip(result.event_ids, result.outcomes, strict=True))
             ]
-        return _status(result, spooled), answer
+        return Reply(_status(result, spooled), answer)
 
 
 NATIVE = NativeFormat()
@@ -133,10 +117,10 @@ def _decode_whole(body: bytes, context: RequestContext) -> Decoded:
         natives = [_decode_event(body)]
     else:
         envelope = _decode_envelope(body)
-        natives, sent_at = envelope.events, envelope.sent_at and _utc(envelope.sent_at)
+        natives, sent_at = envelope.events, envelope.sent_at and utc(envelope.sent_at)
         consent = envelope.consent
     _check_count(len(natives), context)
-    suspicion = _suspicion(body)
+    suspicion = suspicion_of(body)
     kept: Sequence[int] = range(len(natives))
     no_consent: Sequence[int] = ()
     if b"consent" in body or b"\\u" in body:
@@ -144,7 +128,7 @@ def _decode_whole(body: bytes, context: RequestContext) -> Decoded:
         withheld = set(no_consent)
         kept = [i for i in kept if i not in withheld]
         natives = [natives[i] for i in kept]
-    events = [_event(native, context, suspicion) for native in natives]
+    events = [event_of(native, context, suspicion) for native in natives]
     return Decoded(events, kept, lambda: _pieces(body, context)[0], sent_at=sent_at, no_consent=no_consent)
 
 
@@ -161,9 +145,9 @@ def _decode_pieces(body: bytes, context: RequestContext) -> Decoded:
             if consent is False or native.consent is False:
                 no_consent.append(index)
                 continue
-            decoded.events.append(_event(native, context, _suspicion(piece)))
+            decoded.events.append(event_of(native, context, suspicion_of(piece)))
             indexes.append(index)
-        except (_Refused, *_FAULTS) as fault:
+        except (Refused, *_FAULTS) as fault:
             if consent is False or refuses_consent(piece):
                 no_consent.append(index)
             else:
@@ -172,7 +156,7 @@ def _decode_pieces(body: bytes, context: RequestContext) -> Decoded:
 
 
 def _rejection(index: int, fault: Exception, piece: bytes) -> Rejection:
-    if isinstance(fault, _Refused):
+    if isinstance(fault, Refused):
         return Rejection(index, fault.reason, fault.pointer, fault.detail, piece)
     return rejection_of(index, fault, piece)
 
@@ -223,7 +207,7 @@ def _envelope_pieces(members: Mapping[bytes, bytes], max_events: int) -> _Pieces
         raise Unreadable("`events` must be an array.", errors=[FieldError("Make this an array.", "/events")])
     try:
         sent_at = _decode_time(members.get(b'"sent_at"', b"null"))
-        sent_at = sent_at and _utc(sent_at)
+        sent_at = sent_at and utc(sent_at)
     except (*_FAULTS, ValueError) as fault:
         error = FieldError(f"{fault}. {TIME_ADVICE}", "/sent_at")
         raise Unreadable("`sent_at` is no time.", errors=[error]) from fault
@@ -253,102 +237,3 @@ def _check_count(count: int, context: RequestContext) -> None:
 def _check_lines(body: bytes, context: RequestContext) -> None:
     if body.count(b"\n") + body.count(b"\r") > context.max_events * LINES_PER_EVENT:
         raise TooLarge(f"The body holds too many lines; send at most {context.max_events} events in one request.")
-
-
-def _utc(sent: datetime) -> datetime:
-    """Raises ValueError for a time that lies outside the years 1 to 9999 in UTC."""
-    if sent.tzinfo is UTC:
-        return sent
-    try:
-        return sent.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("Time out of range") from error
-
-
-def _client_time(sent: datetime | None) -> datetime | None:
-    """Raises _Refused."""
-    try:
-        return sent and _utc(sent)
-    except ValueError as error:
-        raise _Refused(RejectReason.BAD_TIME, "/client_time", f"{error}. {TIME_ADVICE}") from error
-
-
-class _Suspicion(NamedTuple):
-    """What the bytes can't rule out, so that every event has to be looked at for it."""
-
-    nul: bool
-    large: bool
-
-
-def _suspicion(body: bytes) -> _Suspicion:
-    return _Suspicion(nul=b"\\u0000" in body, large=len(body) > PROPERTIES_MAX_BYTES)
-
-
-def _event(native: NativeEvent, context: RequestContext, suspicion: _Suspicion) -> Event:
-    """Raises _Refused."""
-    if native.visitor_id is None and native.customer_id is None:
-        raise _Refused(RejectReason.NO_PERSON, "/visitor_id", "Give a visitor_id or a customer_id.")
-    properties = native.properties or {}
-    _check_properties(properties, suspicion)
-    if suspicion.nul:
-        _refuse_nul(native)
-    client_time = _client_time(native.client_time)
-    received_at = context.received_at
-    sent_id = native.event_id
-    return Event(
-        context.storefront_id,
-        new_event_id(received_at) if sent_id is None else canonical_event_id(sent_id),
-        native.event,
-        native.visitor_id,
-        native.customer_id,
-        native.account_id,
-        client_time,
-        client_time or received_at,
-        received_at,
-        native.seq or 0,
-        context.trust,
-        native.url,
-        native.referrer,
-        properties,
-    )
-
-
-def _check_properties(properties: dict[str, Any], suspicion: _Suspicion) -> None:
-    """Raises _Refused."""
-    if len(properties) > PROPERTIES_MAX_COUNT:
-        raise _Refused(
-            RejectReason.TOO_MANY_PROPERTIES,
-            "/properties",
-            f"There are {len(properties)} properties; send at most {PROPERTIES_MAX_COUNT}.",
-        )
-    if not _NESTED.isdisjoint(map(type, properties.values())) and _depth(properties) > PROPERTIES_MAX_DEPTH:
-        raise _Refused(
-            RejectReason.TOO_DEEP,
-            "/properties",
-            f"The properties are nested more than {PROPERTIES_MAX_DEPTH} levels deep; flatten them.",
-        )
-    if suspicion.large and (size_bytes := len(_encode(properties))) > PROPERTIES_MAX_BYTES:
-        raise _Refused(
-            RejectReason.PROPERTIES_TOO_LARGE,
-            "/properties",
-            f"The properties take {size_bytes} bytes as JSON; send at most {PROPERTIES_MAX_BYTES}.",
-        )
-
-
-def _depth(value: object) -> int:
-    """Levels of nesting; the decoder has bounded them already, so recursion is safe."""
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max(map(_depth, value), default=0)
-    return 0
-
-
-def _refuse_nul(native: NativeEvent) -> None:
-    detail = "Take the NUL character (\\u0000) out; it can't be stored."
-    for field in ("event", "event_id", "visitor_id", "customer_id", "account_id", "url", "referrer"):
-        if "\0" in (getattr(native, field) or ""):
-            raise _Refused(RejectReason.NUL_CHARACTER, f"/{field}", detail)
-    # The encoder writes NUL as \u0000; the same characters as text follow another backslash.
-    if re.search(rb"(?<!\\)(?:\\\\)*\\u0000", _encode(native.properties)):
-        raise _Refused(RejectReason.NUL_CHARACTER, "/properties", detail)
