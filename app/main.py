@@ -348,9 +348,16 @@ def _look_after_mirror(jobs: Jobs, mirror: Mirror, interval_seconds: float) -> N
 
 
 async def _compile() -> None:
-    """Then everything that stays for good is there. The garbage collector need not look through it again and again:
-    with the compiler's many objects a full collection takes 0.1 s, in which no request is answered."""
-    await asyncio.to_thread(compile_matchers)
+    """In a thread of its own, since the end of the loop waits for the loop's, and a stop need not wait for a compiler.
+
+    Then everything that stays for good is there. The garbage collector need not look through it again and again:
+    with the compiler's many objects a full collection takes 0.1 s, in which no request is answered.
+    """
+    threads = background_threads(1)
+    try:
+        await asyncio.get_running_loop().run_in_executor(threads, compile_matchers)
+    finally:
+        threads.shutdown(wait=False)
     gc.collect()
     gc.freeze()
 

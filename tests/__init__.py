@@ -5,4 +5,5 @@ from pathlib import Path
 
 from app.compiled_code import cache_folder
 
-os.environ["NUMBA_CACHE_DIR"] = str(cache_folder(Path(__file__).parents[1] / "build" / "numba"))
+COMPILED = Path(__file__).parents[1] / "build" / "numba"
+os.environ["NUMBA_CACHE_DIR"] = str(cache_folder(COMPILED))

@@ -69,7 +69,7 @@ def _chosen(text: str, kind: KeyKind) -> str:
         raise Invalid(f"Only a write key, which is public, may have a text of your choice; a {kind} key is secret.")
     if not re.fullmatch(f"[!-~]{{1,{CHOSEN_MAX}}}", text) or text.startswith("ff_"):
         raise Invalid(
-            f"A key's text has 1 to {CHOSEN_MAX} printable ASCII characters without spaces, and does not begin with ff_."
+            f"A key's text has 1 to {CHOSEN_MAX} printable ASCII characters, no spaces, and does not begin with ff_."
         )
     return text
 

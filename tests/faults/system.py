@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.storage.database import DatabaseUrl, migrate
 from app.storage.embedded import EmbeddedPostgres
+from tests import COMPILED
 from tests.integration.serving import footfall_json
 
 PATIENCE_SECONDS = 60.0
@@ -162,8 +163,8 @@ class System:
             "port": self.port,
         }
         variables = {f"FOOTFALL_{name.upper()}": str(value) for name, value in given.items()}
-        # Compiled matchers are kept beside the code, as for the tests themselves: compiling takes seconds.
-        return {**os.environ, "NUMBA_CACHE_DIR": "", **variables, **self.environment}
+        # Compiled matchers are kept from test to test: compiling takes a minute.
+        return {**os.environ, "NUMBA_CACHE_DIR": str(COMPILED), **variables, **self.environment}
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from tests import COMPILED
+
 PATIENCE_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
@@ -41,15 +43,15 @@ def footfall_json(environment: Mapping[str, str], *arguments: str) -> Any:
 
 
 @contextmanager
-def serving(data_dir: Path, **settings: str) -> Iterator[Serving]:
+def serving(data_dir: Path, *, compiled: Path = COMPILED, **settings: str) -> Iterator[Serving]:
     """Start it on a free port, wait until it is ready, and end it if the test has not.
 
-    settings: by name, such as database_url.
+    compiled: where it keeps compiled code. settings: by name, such as database_url.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     given = {f"FOOTFALL_{name.upper()}": value for name, value in settings.items()}
-    # Compiled matchers are kept beside the code, as for the tests themselves: compiling takes seconds.
-    environment = {**os.environ, **given, "FOOTFALL_DATA_DIR": str(data_dir), "NUMBA_CACHE_DIR": ""}
+    # Compiled matchers are kept from test to test: compiling takes a minute.
+    environment = {**os.environ, **given, "FOOTFALL_DATA_DIR": str(data_dir), "NUMBA_CACHE_DIR": str(compiled)}
     log = data_dir / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

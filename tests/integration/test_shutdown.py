@@ -22,6 +22,7 @@ from tests.integration.serving import STOP_SECONDS, serving
 
 SENDERS = 8
 BODY_EVENTS = 20
+COMPILING_SECONDS = 15  # less than it takes at first, on any machine
 ACKNOWLEDGED_BEFORE_STOP = 50  # requests: then it is at full speed
 
 
@@ -129,3 +130,10 @@ def test_clients_that_never_finish_do_not_hold_up_a_stop(database: DatabaseUrl, 
             assert dripping.recv(1_000).startswith(b"HTTP/1.1 408")
         log = [json.loads(line) for line in service.log.read_text().splitlines()]
     assert [line for line in log if line["level"] == "error"] == []
+
+
+def test_a_stop_does_not_wait_for_the_compiler(tmp_path: Path, database: DatabaseUrl) -> None:
+    with serving(tmp_path / "data", compiled=tmp_path / "nothing yet", database_url=database.libpq) as service:
+        begun = time.monotonic()
+        assert service.stop() == 0
+    assert time.monotonic() - begun < COMPILING_SECONDS

@@ -139,5 +139,5 @@ async def test_a_secret_is_never_chosen(engine: AsyncEngine, kind: KeyKind) -> N
 
 @pytest.mark.parametrize("text", ["", "two words", "ff_write_mine", "x" * 201, "schlüssel"])
 async def test_a_chosen_text_is_short_and_plain(engine: AsyncEngine, text: str) -> None:
-    with pytest.raises(Invalid, match="1 to 200 printable ASCII characters"):
+    with pytest.raises(Invalid, match="1 to 200 printable ASCII characters, no spaces"):
         await create_key(engine, 1, KeyKind.WRITE, chosen=text)
