@@ -1,4 +1,4 @@
-"""The address a request came from, behind proxies too. For limits only: addresses are never logged or stored."""
+"""The address a request came from, behind proxies too. Looked at and forgotten: it is never logged or stored."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -30,6 +30,12 @@ def client_address(
         if not _is_trusted(address, trusted_proxies):
             return address
     return address
+
+
+def is_trusted_peer(peer: str, trusted_proxies: Sequence[Network]) -> bool:
+    """Whether the other end of the connection is a trusted proxy."""
+    address = _parsed(peer)
+    return address is not None and _is_trusted(address, trusted_proxies)
 
 
 def prefix_of(address: Address) -> Network:

@@ -28,10 +28,11 @@ from app.commands.base import (
 from app.commands.keys import keys_app
 from app.commands.ledger import ledger_app
 from app.commands.quarantine import quarantine_app
+from app.commands.webhooks import webhooks_app
 from app.config import IMPORT_KEY_VARIABLE, KEYS_FILE, Settings
 from app.domain.storefront import Storefront
 from app.errors import FootfallError
-from app.importers import IMPORTERS
+from app.importers import IMPORT_NAMES, importer_of
 from app.importers.base import ImportFailed
 from app.outage import outage
 from app.storage.database import DatabaseUrl, migrate
@@ -50,6 +51,7 @@ app = typer.Typer(
 storefront_app = typer.Typer(help="The shops that send events.", no_args_is_help=True)
 app.add_typer(storefront_app, name="storefront")
 app.add_typer(keys_app, name="keys")
+app.add_typer(webhooks_app, name="webhooks")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(ledger_app, name="ledger")
 
@@ -129,19 +131,26 @@ def doctor(
 
 @app.command("import")
 def import_command(
-    source: Annotated[str, typer.Argument(help=f"What the files hold: {', '.join(i.name for i in IMPORTERS)}.")],
+    source: Annotated[str, typer.Argument(help=f"What the files hold: {', '.join(IMPORT_NAMES)}.")],
     files: Annotated[list[Path], typer.Argument(help="Files, in the order of their time.")],
-    key: Annotated[str, typer.Option(help="A server key.", envvar=IMPORT_KEY_VARIABLE, show_default=False)],
+    key: Annotated[str, typer.Option(help="A server key.", envvar=IMPORT_KEY_VARIABLE, show_default=False)] = "",
+    mapping: Annotated[
+        Path | None, typer.Option(help="For csv: the file that says what its columns mean; see docs/import-csv.md.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the first events and send nothing.")] = False,
     url: Annotated[
         str | None, typer.Option(help="Where the service runs.", show_default="http://127.0.0.1:8000, or as set")
     ] = None,
 ) -> None:
     """Send files of events through the service. Running it again stores nothing twice."""
+    from app.importers.preview import preview_files
     from app.importers.run import import_files
 
-    importer = next((importer for importer in IMPORTERS if importer.name == source), None)
-    if importer is None:
-        raise UsageError(f"{source!r} can't be imported; there are {', '.join(i.name for i in IMPORTERS)}.")
+    importer = importer_of(source, mapping)
+    if dry_run:
+        raise typer.Exit(1 if preview_files(importer, files, console) else 0)
+    if not key:
+        raise UsageError(f"Give a server key with --key or in {IMPORT_KEY_VARIABLE}; `footfall keys create` makes one.")
     settings = load_settings()
     url = url or f"http://{settings.host}:{settings.port}"
     totals = import_files(importer, files, url=url, key=key, console=console)

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
     respect_gpc: bool = False
+    redact: bool = True
+    country_header: str = Field("", pattern="^[A-Za-z0-9-]*$")
+    geoip_file: Path | None = None
 
     buffer_max_events: int = Field(50_000, ge=1)
     buffer_max_bytes: int = Field(64 * 1024 * 1024, ge=1024)
@@ -85,6 +88,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "FOOTFALL_SPOOL_AFTER_SECONDS must be less than FOOTFALL_FLUSH_TIMEOUT_SECONDS, or nothing is spooled"
             )
+        if self.country_header and not self.trusted_proxies:
+            raise ValueError(
+                "FOOTFALL_COUNTRY_HEADER needs FOOTFALL_TRUSTED_PROXIES: only these may say where somebody is"
+            )
+        if self.geoip_file is not None and not self.geoip_file.is_file():
+            raise ValueError(f"FOOTFALL_GEOIP_FILE: there is no file {self.geoip_file}")
         return self
 
 

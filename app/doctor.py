@@ -60,6 +60,7 @@ ROLES = """
 # numbers of the events.
 REPAIR = (
     "BEGIN; UPDATE event SET xid = pg_current_xact_id(); UPDATE visitor_link SET xid = pg_current_xact_id(); "
+    "UPDATE visitor_unlink SET xid = pg_current_xact_id(); "
     "UPDATE erasure SET xid = pg_current_xact_id(); UPDATE property_shape SET xid = pg_current_xact_id(); "
     "UPDATE ledger SET first_xid = pg_current_xact_id(), last_xid = pg_current_xact_id(); "
     "UPDATE instance SET instance_id = gen_random_uuid(); COMMIT; VACUUM ANALYZE;"

@@ -25,6 +25,8 @@ from app.domain.outcome import FAILURE_REASONS, Outcome, RejectReason
 from app.domain.stages import DEFAULT_STAGES
 from app.errors import FootfallError
 from app.ingest.batcher import Batcher, BatcherLimits
+from app.ingest.context.country import Countries
+from app.ingest.cookieless import CookielessKeys
 from app.ingest.formats import FORMATS
 from app.ingest.gate import Gate
 from app.ingest.limits import RateLimits
@@ -69,6 +71,9 @@ from app.storage.key_cache import CachedKeys
 from app.storage.partitions import ensure_months, months_ahead
 from app.storage.renewable import RenewableSink
 from app.storage.retention import enforce_retention
+from app.storage.salts import REFRESH_SECONDS as SALT_REFRESH_SECONDS
+from app.storage.salts import DailySalts
+from app.tracker.router import tracker_router
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +86,7 @@ ERASE_INTERVAL_SECONDS = 1
 SWITCH_SECONDS = 0.001  # for the event loop to take over from a thread; Python's own 5 ms add up over a request
 RETENTION_CHECK_SECONDS = 60  # it runs once a day
 REWRITE_CHECK_SECONDS = 5
+SALT_START_SECONDS = 2  # a start waits no longer; without, cookieless visitors of today are counted once more
 PARTITION_START_SECONDS = 15  # a start does not wait longer for partitions: events do without
 
 
@@ -158,6 +164,7 @@ def create_app(
     problems.install(app)
     describe_ingest(app)
     app.include_router(stubs_router())
+    app.include_router(tracker_router())
     return app
 
 
@@ -223,7 +230,20 @@ async def _lifespan(
         keys = CachedKeys(engine, settings.data_dir / KEYS_FILE if spool else None)
         await keys.load_copy()
         gate, limits = Gate(settings, batcher, metrics), RateLimits(settings, metrics)
-        app.ingest = ingest_endpoints(IngestParts(settings, clock, keys, batcher, metrics, gate, limits, large))
+        app.ingest = ingest_endpoints(
+            IngestParts(
+                settings,
+                clock,
+                keys,
+                batcher,
+                metrics,
+                gate,
+                limits,
+                large,
+                await _open_cookieless(jobs, engine, settings, clock),
+                Countries(settings),
+            )
+        )
         answers = _open_answers(settings, mirror, metrics)
         _look_after_reports(jobs, settings, reading, answers, clock, metrics)
         for router in reports_routers(ReportParts(keys, engine, answers, settings.published_funnels_max, reading)):
@@ -291,6 +311,13 @@ def _open_batcher(settings: Settings, metrics: Metrics, sink: EventSink) -> Batc
         settings.flush_timeout_seconds,
     )
     return Batcher(sink, limits, writers=settings.flush_writers, metrics=metrics)
+
+
+async def _open_cookieless(jobs: Jobs, engine: AsyncEngine, settings: Settings, clock: Clock) -> CookielessKeys:
+    salts = DailySalts(engine, clock)
+    await attempt("salts", lambda: within(SALT_START_SECONDS, salts.refresh()))
+    jobs.repeat("salts", salts.refresh, SALT_REFRESH_SECONDS)
+    return CookielessKeys(salts, settings.trusted_proxies)
 
 
 def _open_answers(settings: Settings, mirror: Mirror, metrics: Metrics) -> Answers:

@@ -33,6 +33,18 @@ class Metrics:
             ["format", "reason"],
             registry=registry,
         )
+        self.customers_refused = Counter(
+            "footfall_customers_refused",
+            "Customer ids such as `null` or `guest` taken out; operators: which kind of sender makes one of everybody.",
+            ["format"],
+            registry=registry,
+        )
+        self.redacted = Counter(
+            "footfall_redacted",
+            "E-mail addresses and card numbers taken out of events; operators: which shop sends what it should not.",
+            ["kind"],
+            registry=registry,
+        )
         self.step_seconds = TalliedHistogram(
             "footfall_ingest_step_duration_seconds",
             "Time per request and ingestion step (decode, pipeline, commit); developers: which step got slow.",
@@ -257,12 +269,16 @@ class Metrics:
     ) -> None:
         """Touch every label value once, so that zeros exist before the first event."""
         self.build_info.labels(version, platform.python_version()).set(1)
-        for cause in ("erasure", "retention"):
-            self.removed_events.labels(cause)
-        for cache_outcome in ("hit", "miss", "not_modified"):
-            self.report_cache.labels(cache_outcome)
+        for counter, values in (
+            (self.redacted, ("email", "card")),
+            (self.removed_events, ("erasure", "retention")),
+            (self.report_cache, ("hit", "miss", "not_modified")),
+        ):
+            for value in values:
+                counter.labels(value)
         outcomes, reasons = tuple(outcomes), tuple(reasons)
         for format_name in formats:
+            self.customers_refused.labels(format_name)
             for outcome in outcomes:
                 self.events.labels(format_name, outcome)
             for reason in reasons:

@@ -1,4 +1,7 @@
-"""The funnel, slow and obvious: tries every chain, as semantics section 3 words it, and decides disputes."""
+"""The funnel, slow and obvious: tries every chain, as semantics section 3 words it, and decides disputes.
+
+So does it for persons: whose an event is.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -431,3 +434,50 @@ def _sign(left: Comparable, right: Comparable) -> int:
 def _text(value: object) -> str:
     """The text itself; of anything else its compact JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+# Persons
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Whom an event names, by the sender's ids, and when it happened. seq: the sender's number, 0 when missing."""
+
+    visitor: str | None
+    customer: str | None
+    at: int
+    seq: int = 0
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """From `at` on, what linked the two until then does not count."""
+
+    visitor: str
+    customer: str
+    at: int
+
+
+def persons_oracle(events: Sequence[Naming], undone: Sequence[Undoing] = ()) -> list[str]:
+    """The person behind each event: a customer's id, or `visitor ` and the id of one whom nobody identified."""
+    return [_person(event, events, undone) for event in events]
+
+
+def _person(event: Naming, events: Sequence[Naming], undone: Sequence[Undoing]) -> str:
+    if event.customer is not None:
+        return event.customer
+    points = [
+        (each.at, each.seq, each.customer)
+        for each in events
+        if each.visitor == event.visitor and each.customer is not None and not _is_undone(each, undone)
+    ]
+    before = [point for point in points if point[0] <= event.at]
+    if before:
+        return max(before)[-1]
+    return min(points)[-1] if points else f"visitor {event.visitor}"
+
+
+def _is_undone(point: Naming, undone: Sequence[Undoing]) -> bool:
+    return any(
+        (each.visitor, each.customer) == (point.visitor, point.customer) and point.at <= each.at for each in undone
+    )

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from app.domain.context import Campaign, Device, Sender
+
 
 class Trust(StrEnum):
     """How an event came in; derived from the key, never from the body."""
@@ -27,6 +29,7 @@ class Event:
     occurred_at: the corrected time that all reports use.
     properties: as decoded from JSON; no text in it holds a NUL character.
     source: name of the wire format it came in.
+    sender: what the event says of its device; None once that has become `device`, and never stored.
     At least one of visitor_key and customer_key is set.
     """
 
@@ -46,6 +49,9 @@ class Event:
     properties: dict[str, Any]
     source: str = "native"
     is_bot: bool = False
+    sender: Sender | None = None
+    device: Device | None = None
+    campaign: Campaign | None = None
 
     @property
     def identity(self) -> tuple[int, str, datetime | None]:

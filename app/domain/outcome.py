@@ -36,6 +36,7 @@ class RejectReason(StrEnum):
     FUTURE_TIME = "future_time"
     TOO_OLD = "too_old"
     NO_PERSON = "no_person"
+    BAD_CUSTOMER = "bad_customer"
     UNSTORABLE = "unstorable"
 
 

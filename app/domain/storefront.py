@@ -1,6 +1,6 @@
 """A storefront and the keys that open it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -44,6 +44,18 @@ class Signer(NamedTuple):
     digests: tuple[bytes, ...]
 
 
+@dataclass(slots=True, frozen=True)
+class Webhook:
+    """A shop system that signs what it sends.
+
+    source: name of its wire format. key: stands for it where a key is asked for; below 0, where no key has its number.
+    """
+
+    source: str
+    key: ApiKey
+    secret: bytes = field(repr=False)
+
+
 class KeyDirectory(Protocol):
     async def find(self, secret: str) -> ApiKey | None:
         """The key with this secret; None for a text that is no secret, or no longer one.
@@ -57,6 +69,10 @@ class KeyDirectory(Protocol):
 
         fresh: as things are now or were a second ago, not as they were known some seconds ago.
         """
+        ...
+
+    async def find_webhook(self, webhook_id: int, *, fresh: bool = False) -> Webhook | None:
+        """The webhook with this number. Otherwise as `find_signer`."""
         ...
 
     def forget(self) -> None:

@@ -11,49 +11,12 @@ from typing import Any
 
 import msgspec
 
+from app.ga4_words import EVENT_NAMES, INTERNAL_PARAMETERS, PARAMETER_NAMES, PRODUCT_NAMES
 from app.importers.base import ID_MAX, NAME_MAX, PROPERTIES_MAX, URL_MAX
 from app.importers.event_ids import EventIds
 from app.importers.ga4_parquet import Item, Row, open_export, read_rows
 
-EVENT_NAMES = {
-    "view_item": "product_viewed",
-    "add_to_cart": "product_added",
-    "remove_from_cart": "product_removed",
-    "view_cart": "cart_viewed",
-    "begin_checkout": "checkout_started",
-    "add_shipping_info": "shipping_info_added",
-    "add_payment_info": "payment_info_added",
-    "purchase": "order_completed",
-    "refund": "order_refunded",
-    "view_item_list": "product_list_viewed",
-    "select_item": "product_clicked",
-    "search": "product_searched",
-    "view_search_results": "product_searched",
-    "view_promotion": "promotion_viewed",
-    "select_promotion": "promotion_clicked",
-    "add_to_wishlist": "product_added_to_wishlist",
-    "page_view": "page_viewed",
-    "session_start": "session_started",
-}
-PARAMETER_NAMES = {"transaction_id": "order_id", "engagement_time_msec": "engaged_ms"}
-INTERNAL_PARAMETERS = (  # GA4's own bookkeeping: what it says about sessions follows from our own
-    "batch_ordering_id",
-    "batch_page_id",
-    "debug_mode",
-    "engaged_session_event",
-    "entrances",
-    "ignore_referrer",
-    "session_engaged",
-)
-PRODUCT_NAMES = {
-    "item_id": "product_id",
-    "item_name": "name",
-    "item_category": "category",
-    "item_brand": "brand",
-    "item_variant": "variant",
-    "price": "price",
-    "quantity": "quantity",
-}
+PRODUCT_FIELDS = ("item_id", "item_name", "item_category", "item_brand", "item_variant", "price", "quantity")
 PROMOTION_FIELDS = ("promotion_id", "promotion_name", "creative_name", "creative_slot")
 NO_ID = frozenset(("", "null", "undefined", "none", "nan", "(not set)"))
 
@@ -173,7 +136,7 @@ def _goods(items: list[Item]) -> dict[str, Any]:
 @lru_cache(maxsize=16_384)  # a shop's goods come again and again in lists of a dozen
 def _product(item: Item) -> msgspec.Raw | None:
     """The product as JSON, None if the item is none."""
-    fields = {name: getattr(item, field) for field, name in PRODUCT_NAMES.items()}
+    fields = {PRODUCT_NAMES.get(field, field): getattr(item, field) for field in PRODUCT_FIELDS}
     product = {name: value for name, value in fields.items() if value is not None}
     return msgspec.Raw(_encode(product)) if product else None
 

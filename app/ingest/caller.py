@@ -9,7 +9,9 @@ from app.bearer import basic_user, bearer_token
 from app.domain.event import Trust
 from app.domain.storefront import ApiKey, KeyDirectory, KeyKind
 from app.errors import Forbidden, Unauthenticated
+from app.ingest.formats.base import WebhookShape
 from app.ingest.signing import Signature, read_signature
+from app.ingest.webhook_signing import WebhookSignature, read_webhook_signature
 
 
 @dataclass(slots=True, frozen=True)
@@ -18,7 +20,7 @@ class Caller:
 
     key: ApiKey
     trust: Trust
-    signature: Signature | None = None
+    signature: Signature | WebhookSignature | None = None
 
     async def check_body(self, raw: bytes, keys: KeyDirectory) -> None:
         """raw: the body as sent, before decompression. Raises 401 or 503 when it is not what was signed."""
@@ -26,13 +28,17 @@ class Caller:
             return
         # When it does not fit what is known, the key may have got another secret just now.
         for fresh in (False, True):
-            signer = await keys.find_signer(self.signature.key_id, fresh=fresh)
-            if signer is not None and self.signature.fits(raw, signer.digests):
+            if await _fits(self.signature, raw, keys, fresh=fresh):
                 return
-        raise Unauthenticated(
-            "The signature does not fit. It is HMAC-SHA256 over timestamp, `.` and the body's bytes as sent;"
-            " its key is the SHA-256 of the secret, as 32 bytes."
-        )
+        raise Unauthenticated(self.signature.advice)
+
+
+async def _fits(signature: Signature | WebhookSignature, raw: bytes, keys: KeyDirectory, *, fresh: bool) -> bool:
+    if isinstance(signature, WebhookSignature):
+        webhook = await keys.find_webhook(signature.webhook_id, fresh=fresh)
+        return webhook is not None and signature.fits(raw, webhook.secret)
+    signer = await keys.find_signer(signature.key_id, fresh=fresh)
+    return signer is not None and signature.fits(raw, signer.digests)
 
 
 class SentKey(NamedTuple):
@@ -66,6 +72,19 @@ async def identify(
     if origin is not None and key.origins is not None and origin.decode("latin-1") not in key.origins:
         raise Forbidden("This key may not be used from this origin; make one with `footfall keys create --origin`.")
     return Caller(key, _trust(key, query))
+
+
+async def identify_webhook(
+    keys: KeyDirectory, source: str, shape: WebhookShape, headers: Mapping[bytes, bytes], query: Mapping[str, str]
+) -> Caller:
+    """As `identify`, for a shop system. Only known for good once its body is checked. source: its wire format."""
+    signature = read_webhook_signature(shape.signature_header, headers, query)
+    webhook = await keys.find_webhook(signature.webhook_id)
+    if webhook is None or webhook.source != source:
+        raise Unauthenticated(
+            f"There is no {source} webhook {signature.webhook_id}; `footfall webhooks list` shows those there are."
+        )
+    return Caller(webhook.key, Trust.SIGNED, signature)
 
 
 async def _signer(keys: KeyDirectory, signature: Signature, query: Mapping[str, str], now: datetime) -> Caller:

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.clock import Clock
 from app.config import Settings
-from app.domain.event import Event, Trust
+from app.domain.event import Trust
 from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, Rejection, RejectReason
 from app.domain.stages import DEFAULT_STAGES
@@ -24,8 +24,11 @@ from app.domain.storefront import ApiKey, KeyDirectory
 from app.errors import FootfallError, MethodNotAllowed, RetryLater, TooMany, Unavailable, Unreadable
 from app.ingest.batcher import Batcher, Submission
 from app.ingest.body import ClientGone, read_body
-from app.ingest.caller import SentKey, identify, key_of_request
+from app.ingest.caller import Caller, SentKey, identify, identify_webhook, key_of_request
 from app.ingest.consent import asks_not_to_be_tracked, refuses_consent
+from app.ingest.context.campaign import hosts_of
+from app.ingest.context.country import Countries, sender_of
+from app.ingest.cookieless import CookielessKeys
 from app.ingest.cors import Header, cors_headers, preflight_headers
 from app.ingest.decompress import decompressed, decompressed_if_small
 from app.ingest.formats import FORMATS
@@ -64,6 +67,8 @@ class IngestParts:
     gate: Gate
     limits: RateLimits
     large: Executor
+    cookieless: CookielessKeys
+    countries: Countries
 
 
 class _Content(NamedTuple):
@@ -129,11 +134,9 @@ class IngestEndpoint:
             raise MethodNotAllowed(f"Events are sent with {allowed.split(',')[0]}.", headers={"Allow": allowed})
         parts, settings = self._parts, self._parts.settings
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
-        sent_key, raw = key_of_request(headers, query), None
-        if sent_key is None and self._has_key_of_its_own:
-            raw = await self._read(receive, headers)
-            sent_key = await self._key_of_family(raw, headers, query)
-        caller = await identify(parts.keys, sent_key, headers, query, parts.clock.now())
+        if await self._is_ping(receive, headers):
+            return Reply(200, b"")
+        caller, raw = await self._identify(receive, headers, query)
         parts.gate.check_storefront(caller.key.storefront.storefront_id)
         if caller.signature is None:
             self._admit(caller.key, scope)
@@ -153,7 +156,13 @@ class IngestEndpoint:
             is_bot=caller.trust is Trust.BROWSER and is_bot(headers.get(b"user-agent", b"")),
             path=self.path,
             query=query,
+            topic=self._topic(headers),
+            own_hosts=hosts_of(caller.key.origins),
         )
+        if caller.trust is Trust.BROWSER:
+            name = partial(parts.cookieless.key_of, context.storefront_id, scope, context.received_at)
+            context.cookieless_key = name
+            context.sender = sender_of(headers, parts.countries.country_of(scope, headers))
         is_withheld = settings.respect_gpc and context.trust is Trust.BROWSER and asks_not_to_be_tracked(headers)
         body = decompressed_if_small(raw, headers, LARGE_BYTES)
         if body is not None:
@@ -168,12 +177,36 @@ class IngestEndpoint:
         parts.limits.spend(caller.key, decoded.received_count - 1)
         # An unreadable body is kept in quarantine before it is refused: its sender won't send it again.
         result = await self._store(decoded, context, content.size_bytes)
-        self._count(decoded.events, result, context)
+        self._count(decoded, result, context)
         if content.fault is not None:
             raise content.fault
         self._seconds["decode"].observe(content.decode_seconds)
         self._seconds["pipeline"].observe(content.pipeline_seconds)
         return self._format.reply(result, query)
+
+    async def _is_ping(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bool:
+        """Of a shop system that tries the address. Other unsigned requests to it are refused, so their body is gone."""
+        shape = self._format.webhook
+        if shape is None or shape.signature_header in headers:
+            return False
+        return shape.is_ping(await self._read(receive, headers))
+
+    async def _identify(
+        self, receive: Receive, headers: Mapping[bytes, bytes], query: Mapping[str, str]
+    ) -> tuple[Caller, bytes | None]:
+        """Also the body, if it had to be read for that."""
+        parts = self._parts
+        if self._format.webhook is not None:
+            return await identify_webhook(parts.keys, self._format.name, self._format.webhook, headers, query), None
+        sent_key, raw = key_of_request(headers, query), None
+        if sent_key is None and self._has_key_of_its_own:
+            raw = await self._read(receive, headers)
+            sent_key = await self._key_of_family(raw, headers, query)
+        return await identify(parts.keys, sent_key, headers, query, parts.clock.now()), raw
+
+    def _topic(self, headers: Mapping[bytes, bytes]) -> str:
+        shape = self._format.webhook
+        return "" if shape is None else headers.get(shape.topic_header, b"").decode("latin-1")
 
     async def _read(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
         max_bytes = self._parts.settings.request_max_bytes
@@ -227,7 +260,15 @@ class IngestEndpoint:
         decoded_at = time.perf_counter()
         if is_withheld:
             decoded.withhold()
-        run_pipeline(decoded, context.received_at, STEPS, retention_days=context.retention_days)
+        run_pipeline(
+            decoded,
+            context.received_at,
+            STEPS,
+            retention_days=context.retention_days,
+            sender=context.sender,
+            own_hosts=context.own_hosts,
+            redacts=self._parts.settings.redact,
+        )
         return _Content(decoded, len(body), decoded_at - started, time.perf_counter() - decoded_at)
 
     async def _store(self, decoded: Decoded, context: RequestContext, size_bytes: int) -> IngestResult:
@@ -265,13 +306,17 @@ class IngestEndpoint:
         self._seconds["commit"].observe(time.perf_counter() - started)
         return _result(decoded, stored)
 
-    def _count(self, events: list[Event], result: IngestResult, context: RequestContext) -> None:
-        metrics, name = self._parts.metrics, self._format.name
+    def _count(self, decoded: Decoded, result: IngestResult, context: RequestContext) -> None:
+        metrics, name, events = self._parts.metrics, self._format.name, decoded.events
         for outcome in set(result.outcomes):
             counted_as = Outcome.BOT if context.is_bot and outcome is Outcome.STORED else outcome
             self._outcomes[counted_as].inc(result.count(outcome))
         for rejection in result.rejections:
             metrics.rejections.labels(name, rejection.reason).inc()
+        if decoded.customers_refused:
+            metrics.customers_refused.labels(name).inc(decoded.customers_refused)
+        for kind, count in decoded.redacted.items():
+            metrics.redacted.labels(kind).inc(count)
         for event in events:
             if (stage := self._stages.get(event.event_name)) is not None:
                 stage.inc()

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 from app.errors import Unauthenticated
 
@@ -27,6 +28,10 @@ class Signature:
     key_id: int
     timestamp: bytes
     mac: bytes
+    advice: ClassVar[str] = (
+        "The signature does not fit. It is HMAC-SHA256 over timestamp, `.` and the body's bytes as sent;"
+        " its key is the SHA-256 of the secret, as 32 bytes."
+    )
 
     def check_time(self, now: datetime) -> None:
         """Raises Unauthenticated when it is too old, or from the future."""

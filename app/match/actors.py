@@ -25,12 +25,13 @@ def person_ids(
 
     An event that names a customer is that customer's. Otherwise a visitor is the customer it was last linked to at
     the event's time, and before its first link the one of that first link, so that a login works back in time.
-    Links are sorted by visitor, then time.
+    Links are sorted by visitor, then time; one customer may have several of a visitor's, as when a device goes to and
+    fro between two.
     """
     first_link = np.full(int(visitor_id.max(initial=0)) + 1, -1, np.int32)
-    visitors, firsts = np.unique(link_visitor, return_index=True)
-    relevant = visitors < len(first_link)
-    first_link[visitors[relevant]] = firsts[relevant]
+    firsts = np.flatnonzero(np.diff(link_visitor, prepend=-1))
+    firsts = firsts[link_visitor[firsts] < len(first_link)]
+    first_link[link_visitor[firsts]] = firsts
     return _resolve(visitor_id, customer_id, occurred_at_us, first_link, link_visitor, link_customer, linked_at_us)
 
 
@@ -52,16 +53,25 @@ def _resolve(
         elif link < 0:
             persons[i] = visitor
         else:
-            following = link + 1
-            while (
-                following < len(link_visitor)
-                and link_visitor[following] == visitor
-                and linked_at_us[following] <= occurred_at_us[i]
-            ):
-                link = following
-                following += 1
-            persons[i] = -link_customer[link]
+            persons[i] = -link_customer[_link_at(link, occurred_at_us[i], link_visitor, linked_at_us)]
     return persons
+
+
+@njit(cache=True, nogil=True)
+def _link_at(first: int, at_us: int, link_visitor: Int64s, linked_at_us: Int64s) -> int:
+    """The last of the visitor's links by at_us, `first` if none is. In steps that double: most visitors have one link,
+    but a device that everybody shares may have a million."""
+    visitor, link, step = link_visitor[first], first, 1
+    while step:
+        following = link + step
+        if following < len(link_visitor) and link_visitor[following] == visitor and linked_at_us[following] <= at_us:
+            link = following
+            step *= 2
+        elif step == 1:
+            step = 0
+        else:
+            step //= 2
+    return link
 
 
 def group_by_actor(actor: Int64s, occurred_at_us: Int64s, seq: Int32s, stored: Int64s, mask: UInt64s) -> Sequences:
@@ -133,6 +143,16 @@ def _place(
     _order(grouped.offsets[first : last + 1], grouped.row, grouped.occurred_at_us, seq, stored, mask)
     for place in range(grouped.offsets[first], grouped.offsets[last]):
         grouped.mask[place] = mask[grouped.row[place]]
+
+
+@njit(cache=True, nogil=True)
+def order_some(actors: Int64s, sequences: Sequences, seq: Int32s, stored: Int64s, step_mask: UInt64s) -> None:
+    """Put the events of some actors in order, in place. seq, stored, step_mask: by `row`, for these actors at least."""
+    for i in range(len(actors)):
+        bounds = sequences.offsets[actors[i] : actors[i] + 2]
+        _order(bounds, sequences.row, sequences.occurred_at_us, seq, stored, step_mask)
+        for place in range(bounds[0], bounds[1]):
+            sequences.mask[place] = step_mask[sequences.row[place]]
 
 
 @njit(cache=True, nogil=True)

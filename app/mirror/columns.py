@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, Self, TypeVar, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 import duckdb
 import numpy as np
@@ -138,12 +138,7 @@ class Held(Protocol):
     """What the cache holds of a storefront's events: a column, or several."""
 
     @property
-    def length(self) -> int: ...  # how many of the rows are in
-
-    @property
     def size_bytes(self) -> int: ...
-
-    def extended(self, pieces: Iterable[pa.Table]) -> Self: ...
 
 
 H = TypeVar("H", bound=Held)
@@ -157,7 +152,7 @@ class _Entry:
         self.held = held
 
 
-Key = tuple[int, Subject | None]  # storefront_id, and which column; None: those that every report asks for
+Key = tuple[int, Subject | str]  # storefront_id, and which column; a word: several that many reports ask for
 Read = Callable[[int], Iterable[pa.Table]]
 
 
@@ -181,24 +176,26 @@ class ColumnCache:
             self._entries.clear()
 
     def column(self, storefront_id: int, subject: Subject, generation: int, read: Read) -> Column:
-        return self._up_to_date((storefront_id, subject), _empty(), generation, read)
+        """read: the rows from a row_number on, see `Column.extended`."""
+        return self.held((storefront_id, subject), generation, _empty(), lambda held: held.extended(read(held.length)))
 
     def resident(self, storefront_id: int, generation: int, read: Read) -> Resident:
-        return self._up_to_date((storefront_id, None), Resident.empty(), generation, read)
+        """read: the rows from a row_number on, see `Resident.extended`."""
+        key, empty = (storefront_id, "rows"), Resident.empty()
+        return self.held(key, generation, empty, lambda held: held.extended(read(held.length)))
 
-    def _up_to_date(self, key: Key, empty: H, generation: int, read: Read) -> H:
+    def held(self, key: Key, generation: int, empty: H, update: Callable[[H], H]) -> H:
         """With all rows that the caller sees, perhaps more.
 
-        generation: of the cache, before the caller's transaction began. read: the rows from a row_number on, see
-        `extended`.
+        generation: of the cache, before the caller's transaction began. update: makes it so, of what is held.
         """
         with self._lock:
             entry = self._entries.setdefault(key, _Entry(empty)) if generation == self.generation else _Entry(empty)
             if key in self._entries:
                 self._entries.move_to_end(key)
         with entry.building:
-            held: H = entry.held
-            entry.held = held = held.extended(read(held.length))
+            held: H = update(entry.held)
+            entry.held = held
         with self._lock:
             self._evict()
         return held

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from app.domain.context import Campaign, Channel, Device
+from app.domain.event import Trust
 from app.errors import Invalid
 from app.storage.copy_rows import TRUST_CODES
 
@@ -32,6 +34,16 @@ def _path(column: str) -> str:
     return f"coalesce({path}, CASE WHEN {start} <> '' THEN '/' END)"
 
 
+def _of(context: str, column: str) -> str:
+    """What is kept once for many events, see storage/contexts.py."""
+    return f"(SELECT {column} FROM {context} WHERE {context}.{context}_id = event.{context}_id)"  # noqa: S608  # our words
+
+
+# Whoever is on a page that nothing is known to have brought him to came by himself. Of a server's event without a page
+# nothing is known at all.
+_IS_PAGE = f"trust = {TRUST_CODES[Trust.BROWSER]} OR url IS NOT NULL"
+_CHANNEL = f"coalesce({_of('campaign_context', 'channel')}, CASE WHEN {_IS_PAGE} THEN '{Channel.DIRECT}' END)"
+
 _TRUST = " ".join(f"WHEN {code} THEN '{trust}'" for trust, code in TRUST_CODES.items())
 
 DIMENSIONS: tuple[Dimension, ...] = (
@@ -42,6 +54,9 @@ DIMENSIONS: tuple[Dimension, ...] = (
     Dimension("referrer", "referrer"),
     Dimension("event", "(SELECT name FROM event_name WHERE event_name.name_id = event.name_id)"),
     Dimension("trust", f"CASE trust {_TRUST} END"),
+    *(Dimension(name, _of("device_context", name)) for name in Device._fields),
+    Dimension("channel", _CHANNEL),
+    *(Dimension(name, _of("campaign_context", name)) for name in Campaign._fields if name != "channel"),
 )
 
 

@@ -37,10 +37,12 @@ DELETE = {
     "visitors": (
         "DELETE FROM event USING incoming WHERE event.visitor_id = incoming.visitor_id",
         "DELETE FROM visitor_link USING incoming WHERE visitor_link.visitor_id = incoming.visitor_id",
+        "DELETE FROM visitor_unlink USING incoming WHERE visitor_unlink.visitor_id = incoming.visitor_id",
     ),
     "customers": (
         "DELETE FROM event USING incoming WHERE event.customer_id = incoming.customer_id",
         "DELETE FROM visitor_link USING incoming WHERE visitor_link.customer_id = incoming.customer_id",
+        "DELETE FROM visitor_unlink USING incoming WHERE visitor_unlink.customer_id = incoming.customer_id",
     ),
     "shared": (
         """
@@ -53,6 +55,15 @@ DELETE = {
         """
         DELETE FROM event USING incoming
         WHERE event.storefront_id = incoming.storefront_id AND event.occurred_at_us < epoch_us(occurred_before)
+        """,
+        """
+        DELETE FROM visitor_link USING incoming
+        WHERE visitor_link.storefront_id = incoming.storefront_id AND until_us < epoch_us(occurred_before)
+        """,
+        # Of a run that goes on only the later events are left. Whichever is the first of them: nothing before counts.
+        """
+        UPDATE visitor_link SET since_us = epoch_us(occurred_before) FROM incoming
+        WHERE visitor_link.storefront_id = incoming.storefront_id AND since_us < epoch_us(occurred_before)
         """,
     ),
 }

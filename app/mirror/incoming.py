@@ -1,12 +1,16 @@
 """Rows on their way from Postgres into the mirror: which are asked for, and how they become the mirror's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from app.domain.context import Campaign, Device
+from app.mirror.links import make_links, points_of, update_links
 
 # Bits of `stored` for the place in a commit: room for a million events in one commit, and 2^43 transactions.
 POSITION_BITS = 20
@@ -15,11 +19,17 @@ POSITION_BITS = 20
 EVENTS = f"""
     SELECT storefront_id, (xid::text::bigint << {POSITION_BITS}) + position AS stored, visitor_id, customer_id,
            account_id, event_name, occurred_at, received_at, seq, trust, url, referrer, properties::text AS properties,
-           shape_id, is_bot
+           shape_id, is_bot, device_context_id, campaign_context_id
     FROM event WHERE {{new}}
 """  # noqa: S608  # {{new}} is follow.NEW or TRUE
 SHAPES = "SELECT shape_id, storefront_id, names FROM property_shape WHERE {new}"
-LINKS = "SELECT visitor_id, customer_id, storefront_id, linked_at FROM visitor_link WHERE {new}"
+CONTEXTS = {
+    f"{table}_context": f"SELECT {table}_context_id, storefront_id, {', '.join(columns)} FROM {table}_context"  # noqa: S608  # our own words
+    for table, columns in (("device", Device._fields), ("campaign", Campaign._fields))
+}
+UNLINKS = "SELECT visitor_id, customer_id, storefront_id, unlinked_at FROM visitor_unlink WHERE {new}"
+# Purpose: what the sender calls some customers; numbers of ours, which this driver can't bind as an array.
+CUSTOMER_KEYS = "SELECT customer_id, customer_key FROM customer WHERE customer_id IN ({customer_ids})"
 
 INSERT_EVENTS = """
     INSERT INTO event BY NAME
@@ -28,8 +38,13 @@ INSERT_EVENTS = """
     FROM incoming
 """
 INSERT_SHAPES = "INSERT INTO property_shape SELECT shape_id, storefront_id, names FROM incoming"
-INSERT_LINKS = """
-    INSERT OR REPLACE INTO visitor_link SELECT visitor_id, customer_id, storefront_id, epoch_us(linked_at) FROM incoming
+# What a context does not say is an empty text in Postgres: its index would not find a NULL.
+INSERT_CONTEXTS = """
+    INSERT INTO {table} BY NAME
+    SELECT {table}_id, storefront_id, nullif(COLUMNS(* EXCLUDE ({table}_id, storefront_id)), '') FROM incoming
+"""
+INSERT_UNLINKS = """
+    INSERT INTO visitor_unlink SELECT visitor_id, customer_id, storefront_id, epoch_us(unlinked_at) FROM incoming
 """
 
 
@@ -70,7 +85,8 @@ class Numbering:
 
 
 def copy_rows(postgres: Any, mirror: duckdb.DuckDBPyConnection, new: str, numbering: Numbering) -> tuple[int, set[int]]:
-    """Copy events, shapes and links for which `new` holds; runs in the caller's transactions.
+    """Copy events, shapes, contexts and what was unlinked, for which `new` holds, and follow the links; runs in the
+    caller's transactions.
 
     Returns how many events there were, and the storefronts that got anything.
     """
@@ -82,11 +98,36 @@ def copy_rows(postgres: Any, mirror: duckdb.DuckDBPyConnection, new: str, number
 
     postgres.execute(SHAPES.format(new=new))
     _each_batch(postgres, mirror, INSERT_SHAPES, note)
-    postgres.execute(LINKS.format(new=new))
-    _each_batch(postgres, mirror, INSERT_LINKS, note)
+    for table, query in CONTEXTS.items():
+        postgres.execute(f"{query} WHERE {new}")
+        _each_batch(postgres, mirror, INSERT_CONTEXTS.format(table=table), note)
+    unlinked: set[int] = set()
+    points: list[pa.Table] = []
+
+    def note_unlinked(batch: pa.RecordBatch) -> pa.RecordBatch:
+        unlinked.update(batch.column("visitor_id").to_pylist())
+        return note(batch)
+
+    def note_event(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if new != "TRUE":
+            points.append(points_of(batch))
+        return numbering.number(mirror, note(batch))
+
+    postgres.execute(UNLINKS.format(new=new))
+    _each_batch(postgres, mirror, INSERT_UNLINKS, note_unlinked)
     postgres.execute(EVENTS.format(new=new))
-    copied = _each_batch(postgres, mirror, INSERT_EVENTS, lambda batch: numbering.number(mirror, note(batch)))
+    copied = _each_batch(postgres, mirror, INSERT_EVENTS, note_event)
+    keys_of = partial(_customer_keys, postgres)
+    if new == "TRUE":
+        make_links(mirror, keys_of)
+    else:
+        update_links(mirror, points, unlinked, keys_of)
     return copied, touched
+
+
+def _customer_keys(postgres: Any, customer_ids: Sequence[int]) -> dict[int, str]:
+    postgres.execute(CUSTOMER_KEYS.format(customer_ids=", ".join(map(str, customer_ids))))
+    return dict(postgres.fetchall())
 
 
 def _each_batch(

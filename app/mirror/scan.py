@@ -1,8 +1,9 @@
 """Filters and projects the mirror: which columns of which events, as numpy arrays."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import duckdb
@@ -10,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from app.mirror.columns import Column, ColumnCache, Subject
+from app.mirror.columns import Column, ColumnCache, H, Subject
 from app.mirror.conditions import Shapes, text_sql
 from app.mirror.follow import Mirror
-from app.mirror.resident import BYTES_PER_EVENT, Pick, Rows, pick
+from app.mirror.resident import BYTES_PER_EVENT, Rows
 from app.mirror.schema import first_row
 from app.mirror.seen import EVENTS_OF_ROWS, Seen, seen_events
 from app.mirror.texts import Coded, texts_of_rows
@@ -23,10 +24,12 @@ from app.mirror.wanted import BITS_MAX, TIME_MAX_US, Wanted, masks, relevant_sql
 __all__ = [
     "BITS_MAX",
     "TIME_MAX_US",
+    "ByName",
     "Coded",
     "Column",
     "Links",
     "Matches",
+    "Rows",
     "Scan",
     "Seen",
     "Subject",
@@ -57,27 +60,58 @@ class Whose(NamedTuple):
     customer_ids: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Matches:
-    """Events that match at least one wanted bit, in no particular order; one element per event in every column.
+    """Events that match at least one wanted bit; one element per event in every column.
 
-    visitor_id, customer_id and account_id: 0 when the event has none; account_id is empty unless it was asked for.
     row_number: the event's place in a `Column` of the same storefront. mask: bit b set = matches wanted[b].
+    visitor_id, customer_id and account_id: 0 when the event has none; account_id is empty unless it was asked for.
+    These and seq and stored are made when somebody asks for them. find: makes a column.
     """
 
-    visitor_id: Int64s
-    customer_id: Int64s
-    occurred_at_us: Int64s
-    seq: Int32s
-    stored: Int64s
-    mask: UInt64s
     row_number: Int64s
-    account_id: Int64s
+    occurred_at_us: Int64s
+    mask: UInt64s
+    find: Callable[[str], npt.NDArray[Any]]
+
+    @cached_property
+    def visitor_id(self) -> Int64s:
+        return self.find("visitor_id")
+
+    @cached_property
+    def customer_id(self) -> Int64s:
+        return self.find("customer_id")
+
+    @cached_property
+    def account_id(self) -> Int64s:
+        return self.find("account_id")
+
+    @cached_property
+    def seq(self) -> Int32s:
+        return self.find("seq")
+
+    @cached_property
+    def stored(self) -> Int64s:
+        return self.find("stored")
+
+    @staticmethod
+    def of(columns: dict[str, npt.NDArray[Any]], mask: UInt64s) -> "Matches":
+        columns.setdefault("account_id", np.empty(0, np.int64))
+        return Matches(columns["row_number"], columns["occurred_at_us"], mask, columns.__getitem__)
+
+
+class ByName(NamedTuple):
+    """Wanted events that their name and time tell. By name_id: the mask, and the times [from_us, to_us) at which it is
+    wanted."""
+
+    mask_of_name: UInt64s
+    from_us: Int64s
+    to_us: Int64s
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Which visitor is which customer since when; sorted by visitor, then time."""
+    """Which visitor is which customer since when; sorted by visitor, then in the order in which they took effect."""
 
     visitor_id: Int64s
     customer_id: Int64s
@@ -115,17 +149,9 @@ class Scan:
         every_event_from_us: from then on events that match none are returned too, with mask 0.
         as_of_us: only events received before it. whose: only events that name one of these.
         """
-        names = {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}
+        names = self._names()
         mask_of_name, conditional_sql, parameters = masks(wanted, names, self._shapes())
         every_from_us = TIME_MAX_US if every_event_from_us is None else every_event_from_us
-        times = None if conditional_sql or with_account or as_of_us is not None or whose else spans(wanted, names)
-        resident = self._resident_rows() if times else None
-        if times and resident:
-            picked = pick(
-                resident, Pick(mask_of_name, *times, every_from_us, min(end_us, TIME_MAX_US), include_bots=include_bots)
-            )
-            self.events_read += len(picked.mask)
-            return Matches(**picked._asdict(), account_id=np.empty(0, np.int64))
         found = self._fetch(
             f"""
             SELECT coalesce(visitor_id, 0) AS visitor_id, coalesce(customer_id, 0) AS customer_id, occurred_at_us, seq,
@@ -139,7 +165,6 @@ class Scan:
             """,  # noqa: S608  # made from our own words and numbers; names and values are bound
             [*parameters, self.storefront_id, min(end_us, TIME_MAX_US), *(whose or ())],
         )
-        found.setdefault("account_id", np.empty(0, np.int64))
         mask = mask_of_name[found.pop("name_id")]
         self.events_read += len(mask)
         if conditional_sql:
@@ -147,7 +172,14 @@ class Scan:
             kept = (mask != 0) | (found["occurred_at_us"] >= every_from_us)
             mask = mask[kept]
             found = {name: column[kept] if len(column) else column for name, column in found.items()}
-        return Matches(**found, mask=mask)
+        return Matches.of(found, mask)
+
+    def by_name(self, wanted: Sequence[Wanted]) -> ByName | None:
+        """The same as numbers, for a pass over `rows`; None when there is more to it than names and times."""
+        names = self._names()
+        mask_of_name, conditional_sql, _ = masks(wanted, names, self._shapes())
+        times = None if conditional_sql else spans(wanted, names)
+        return None if times is None else ByName(mask_of_name, *times)
 
     def every_event(
         self, end_us: int, *, start_us: int = -TIME_MAX_US, include_bots: bool = False, as_of_us: int | None = None
@@ -168,7 +200,7 @@ class Scan:
             )
             count = len(found["row_number"])
             self.events_read += count
-            yield Matches(**found, mask=np.zeros(count, np.uint64), account_id=np.empty(0, np.int64))
+            yield Matches.of(found, np.zeros(count, np.uint64))
 
     def column(self, subject: Subject) -> Column:
         """What the subject is of every event of the storefront, by row_number. Raises Invalid for no such dimension."""
@@ -192,11 +224,18 @@ class Scan:
         """What each subject is of some events, see `texts_of_rows`."""
         return texts_of_rows(self._cursor, self.storefront_id, row_numbers, subjects, self._shapes())
 
-    def _resident_rows(self) -> Rows | None:
-        """The events that this look sees, from memory; None when so many are not held there."""
+    def held(self, word: str, empty: H, update: Callable[[H], H]) -> H:
+        """What is kept in memory of the storefront's events from report to report, see `ColumnCache.held`."""
+        return self._cache.held((self.storefront_id, word), self._generation, empty, update)
+
+    def rows(self, beside_bytes: int = 0) -> Rows | None:
+        """The events that this look sees, by row_number, from memory; None when so many are not held there.
+
+        beside_bytes: what the caller will keep of each event.
+        """
         if self._rows is None:
             row_count = self._row_count(0)
-            if row_count * BYTES_PER_EVENT > self._cache.budget_bytes:
+            if row_count * (BYTES_PER_EVENT + beside_bytes) > self._cache.budget_bytes:
                 return None
 
             def pieces(first_row_number: int) -> Iterator[pa.Table]:
@@ -221,12 +260,15 @@ class Scan:
     def links(self) -> Links:
         found = self._fetch(
             """
-            SELECT visitor_id, customer_id, linked_at_us FROM visitor_link WHERE storefront_id = ?
-            ORDER BY visitor_id, linked_at_us, customer_id
+            SELECT visitor_id, customer_id, since_us AS linked_at_us FROM visitor_link WHERE storefront_id = ?
+            ORDER BY visitor_id, place
             """,
             [self.storefront_id],
         )
         return Links(found["visitor_id"], found["customer_id"], found["linked_at_us"])
+
+    def _names(self) -> dict[str, int]:
+        return {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}
 
     def _shapes(self) -> Shapes:
         query = "SELECT shape_id, names FROM property_shape WHERE storefront_id = ?"

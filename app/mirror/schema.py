@@ -12,7 +12,7 @@ from app.errors import FootfallError
 logger = logging.getLogger(__name__)
 
 # Raised with every change of the tables below: a file of another version is thrown away and built anew.
-VERSION = 4
+VERSION = 5
 
 TABLES = """
 CREATE TABLE event (
@@ -31,13 +31,28 @@ CREATE TABLE event (
     properties VARCHAR NOT NULL,     -- JSON: an object, or the array of its values when there is a shape_id
     shape_id INTEGER,
     is_bot BOOLEAN,                  -- NULL for people
+    device_context_id INTEGER,
+    campaign_context_id INTEGER,
     row_number BIGINT NOT NULL       -- within the storefront, from 0, in the order taken in; erasures leave holes
 );
 CREATE TABLE property_shape (shape_id INTEGER PRIMARY KEY, storefront_id INTEGER NOT NULL, names VARCHAR[] NOT NULL);
+CREATE TABLE device_context (
+    device_context_id INTEGER PRIMARY KEY, storefront_id INTEGER NOT NULL, device_type VARCHAR, browser VARCHAR,
+    os VARCHAR, language VARCHAR, country VARCHAR
+);
+CREATE TABLE campaign_context (
+    campaign_context_id INTEGER PRIMARY KEY, storefront_id INTEGER NOT NULL, channel VARCHAR, utm_source VARCHAR,
+    utm_medium VARCHAR, utm_campaign VARCHAR, utm_term VARCHAR, utm_content VARCHAR, click_id VARCHAR
+);
 CREATE TABLE event_name (name_id INTEGER PRIMARY KEY, name VARCHAR NOT NULL);
+-- A run of a visitor's events that name one customer, from the first to the last of them. place: from 0, in order.
 CREATE TABLE visitor_link (
-    visitor_id BIGINT, customer_id BIGINT, storefront_id INTEGER NOT NULL, linked_at_us BIGINT NOT NULL,
-    PRIMARY KEY (visitor_id, customer_id)
+    visitor_id BIGINT NOT NULL, customer_id BIGINT NOT NULL, storefront_id INTEGER NOT NULL, since_us BIGINT NOT NULL,
+    until_us BIGINT NOT NULL, place INTEGER NOT NULL
+);
+-- Until when events that name both do not link them.
+CREATE TABLE visitor_unlink (
+    visitor_id BIGINT NOT NULL, customer_id BIGINT NOT NULL, storefront_id INTEGER NOT NULL, until_us BIGINT NOT NULL
 );
 -- One row: which database this is a copy of, and which of its transactions are in. holds_erased: rows were deleted,
 -- and their bytes may still be in the file.
@@ -115,7 +130,15 @@ def first_row(result: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:
 
 def clear(connection: duckdb.DuckDBPyConnection) -> None:
     """Forget everything; runs in the caller's transaction."""
-    for table in ("event", "event_name", "property_shape", "visitor_link"):
+    for table in (
+        "event",
+        "event_name",
+        "property_shape",
+        "device_context",
+        "campaign_context",
+        "visitor_link",
+        "visitor_unlink",
+    ):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608  # names from the line above
 
 

@@ -19,6 +19,7 @@ from app.storage.erasures import (
     claim,
     delete_events,
     delete_quarantined,
+    find_times,
     finish,
     forget_ids,
     mark_erased,
@@ -114,6 +115,7 @@ class Eraser:
 
     async def _advance(self, connection: asyncpg.Connection, erasure: Erasure) -> None:
         if erasure.erased_at is None:
+            erasure = await find_times(connection, erasure)
             touched = await self._delete(connection, erasure)
             await mark_erased(connection, erasure.erasure_id)
             await vacuum(connection, touched)

@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain.mention import mentions
 from app.storage.copy_rows import TRUST_CODES
-from app.storage.persons import ALWAYS, Person, events_of, quarantined_of
+from app.storage.persons import ALWAYS, Person, events_of, quarantined_of, with_times
 from app.storage.shapes import properties_object
 
 TRUST_NAMES = {code: trust.value for trust, code in TRUST_CODES.items()}
@@ -25,6 +25,9 @@ async def export_lines(connection: asyncpg.Connection, person: Person) -> AsyncI
     yield _line("person", customer_ids=person.customer_keys, visitor_ids=person.visitor_keys)
     for link in person.links:
         yield _line("link", visitor_id=link.visitor_key, linked_at=link.linked_at)
+    for unlink in person.unlinks:
+        yield _line("unlink", visitor_id=unlink.visitor_key, unlinked_at=unlink.unlinked_at)
+    person = await with_times(connection, person)
     event_count = quarantined_count = 0
     async for record in events_of(connection, person):
         yield _line("event", **_event(record))

@@ -110,7 +110,7 @@ def journey_router(reading: AsyncEngine, answers: Answers, reader: StorefrontOfK
             person = await find_person(connection, storefront.storefront_id, person_id, query.kind)
         if person is None:
             raise NotFound("Nobody is known under this id; ids are compared character by character.")
-        visitor_ids = {*person.visitor_ids, *(shared.visitor_id for shared in person.shared)}
+        visitor_ids = {*person.visitor_ids, *person.shared_visitor_ids}
         params = JourneyParams(visitor_ids=tuple(sorted(visitor_ids)), customer_ids=person.customer_ids, query=query)
         return await answers.reply(JOURNEY, params, storefront, request, partial(name_visitors, storefront))
 

@@ -22,9 +22,9 @@ class RangeQuery(BaseModel):
     to: Annotated[Moment, Field(description="day or instant at which the range ends, itself not included")]
 
 
-def bounds_us(from_: Moment, to: Moment, storefront: Storefront) -> tuple[int, int]:
-    """Raises Invalid when nothing lies between them."""
+def bounds_us(from_: Moment, to: Moment, storefront: Storefront, place: str = "/query") -> tuple[int, int]:
+    """Raises Invalid when nothing lies between them. place: where they stand in the request, as a pointer."""
     start_us, end_us = (to_us(instant(moment, storefront.time_zone)) for moment in (from_, to))
     if end_us <= start_us:
-        raise Invalid("The range is empty.", errors=[FieldError("`to` must be after `from`", "/query/to")])
+        raise Invalid("The range is empty.", errors=[FieldError("`to` must be after `from`", f"{place}/to")])
     return start_us, end_us

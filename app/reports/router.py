@@ -15,6 +15,7 @@ from app.reports.funnel.params import FunnelParams
 from app.reports.funnel.result import FunnelResult
 from app.reports.people_routes import journey_router, people_router
 from app.reports.saved import FunnelName, OtherRange, find_saved, saved_funnels_router
+from app.reports.slice_routes import slices_router
 from app.reports.stage_rules import stage_rules_router
 from app.reports.stages import STAGES, StagesParams
 
@@ -64,6 +65,7 @@ def reports_routers(parts: ReportParts) -> tuple[APIRouter, ...]:
         router,
         people_router(parts.engine, parts.reading, answers, reader),
         explain_router(parts.engine, answers, reader),
+        slices_router(answers, reader),
         journey_router(parts.reading, answers, reader),
         saved_funnels_router(parts.engine, reader, parts.published_funnels_max),
         stage_rules_router(parts.engine, parts.keys, reader, admin),

@@ -5,11 +5,13 @@ import numpy as np
 from app.match.actors import group_by_actor, person_ids
 from app.match.chains import match_chains
 from app.match.first import keep_firsts, no_firsts
+from app.match.gaps import missing_before
 from app.match.gates import Bits, blank_persons, resolve
 from app.match.presence import Spans, mark_presence, no_presence
 from app.match.reasons import why_stopped
 from app.match.rules import Exclusions, Lanes, Rules
 from app.match.sessions import split_sessions
+from app.match.timelines import Asked, Picked, Rows, changed_visitors, in_order, pick, timelines_of
 
 
 def compile_matchers() -> None:
@@ -17,8 +19,15 @@ def compile_matchers() -> None:
     one, mask = np.ones(1, np.int64), np.ones(1, np.uint64)
     number, none = np.zeros(1, np.int32), np.zeros(0, np.int64)
     persons = person_ids(one, one, one, one, one, one)
+    missing_before(one, number + 1, one)
     keep_firsts(no_firsts(1), 1, number, persons, one, number, one, one)
     sequences = group_by_actor(persons, one, number, one, mask)
+    rows = Rows(one - 1, number, one, number, one, np.zeros(1, np.bool_))
+    asked = Asked(mask, one, one, 0, 1, 1, True)
+    in_order(pick(timelines_of(persons, rows), asked, none), mask, number, one)
+    twice = np.ones(2, np.int64)
+    in_order(Picked(2 * np.arange(2), one, twice - 1, twice, twice.view(np.uint64)), twice.view(np.uint64), number, one)
+    changed_visitors(one, one, one, none, none, none)
     resolved = resolve(sequences.offsets, sequences.mask, Bits(number, number - 1, 1))
     blank_persons(sequences.offsets, resolved, 1, 0, 1)
     split_sessions(sequences.offsets, sequences.occurred_at_us, 1)

@@ -32,6 +32,8 @@ COLUMNS = (
     "properties",
     "shape_id",
     "is_bot",
+    "device_context_id",
+    "campaign_context_id",
 )
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no extension
@@ -51,15 +53,19 @@ LAST_DAY = (datetime.max.replace(tzinfo=UTC) - POSTGRES_EPOCH).days
 UNDATED = -(2**63)
 
 Ids = tuple[int | None, int | None, int | None]  # (visitor_id, customer_id, account_id)
+ContextIds = tuple[int | None, int | None]  # (device_context_id, campaign_context_id)
 Properties = tuple[int | None, bytes]  # shape_id and an array of values, or None and an object; as JSON
 
 
-def copy_rows(rows: Iterable[tuple[int, Event, Ids, Properties]]) -> bytes:
+Row = tuple[int, Event, Ids, Properties, ContextIds]
+
+
+def copy_rows(rows: Iterable[Row]) -> bytes:
     """Events for a COPY, to stand between HEADER and TRAILER. The number of each is its position in the commit."""
     parts: list[bytes] = []
     add = parts.append
     texts: dict[str | None, bytes] = {None: _NULL}  # names and addresses repeat
-    for position, event, (visitor_id, customer_id, account_id), (shape_id, properties) in rows:
+    for position, event, (visitor_id, customer_id, account_id), (shape_id, properties), contexts in rows:
         received_at = microseconds(event.received_at)
         client_time = UNDATED if event.client_time is None else microseconds(event.client_time)
         occurred_at = client_time if event.occurred_at is event.client_time else microseconds(event.occurred_at)
@@ -84,6 +90,8 @@ def copy_rows(rows: Iterable[tuple[int, Event, Ids, Properties]]) -> bytes:
         add(properties)
         add(_NULL if shape_id is None else _pack_integer(4, shape_id))
         add(_TRUE if event.is_bot else _NULL)
+        for context_id in contexts:
+            add(_NULL if context_id is None else _pack_integer(4, context_id))
     return b"".join(parts)
 
 

@@ -8,7 +8,7 @@ uses the ids from its memory any more, what has come in under them meanwhile goe
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.domain.ledger import ERASED_SOURCE
 from app.domain.mention import mentions
 from app.storage.blocks import partition_names, pieces
-from app.storage.persons import IS_THEIRS, Person, PersonKind, Shared, find_person, quarantined_of
+from app.storage.persons import IS_THEIRS, Person, PersonKind, Shared, find_person, quarantined_of, with_times
 from app.storage.tables import erasure
 
 COLUMNS = """erasure_id, storefront_id, visitor_ids, customer_ids, shared_visitor_ids, shared_since, shared_until, keys,
@@ -43,9 +43,10 @@ INSERT = f"""
 # Purpose: the person may have gone on meanwhile, as a further visitor. Followers look again at a row that changes.
 EXTEND = """
     UPDATE erasure SET visitor_ids = $2, shared_visitor_ids = $3, shared_since = $4, shared_until = $5, keys = $6,
-                       forgotten_at = now(), xid = pg_current_xact_id()
+                       xid = pg_current_xact_id()
     WHERE erasure_id = $1
 """
+FORGOTTEN = "UPDATE erasure SET forgotten_at = now() WHERE erasure_id = $1"
 FINISH = "UPDATE erasure SET finished_at = now(), keys = '{}', xid = pg_current_xact_id() WHERE erasure_id = $1"
 # Purpose: add to one count ($2) of an erasure ($1) what was removed now ($3).
 COUNT = """
@@ -54,6 +55,7 @@ COUNT = """
 """
 ERASED = "UPDATE erasure SET erased_at = now() WHERE erasure_id = $1"
 DELETE_LINKS = "DELETE FROM visitor_link WHERE visitor_id = ANY($1::bigint[]) OR customer_id = ANY($2::bigint[])"
+DELETE_UNLINKS = DELETE_LINKS.replace("visitor_link", "visitor_unlink")
 DELETE_VISITORS = "DELETE FROM visitor WHERE visitor_id = ANY($1::bigint[])"
 DELETE_CUSTOMERS = "DELETE FROM customer WHERE customer_id = ANY($1::bigint[])"
 # Purpose: lines for the ledger, per minute of the events that are `gone`.
@@ -69,7 +71,7 @@ DELETE_EVENTS = """
     SELECT count(*) FROM gone
 """
 DELETE_QUARANTINED = "DELETE FROM quarantined_event WHERE quarantine_id = ANY($1::bigint[])"
-IDENTITY_TABLES = ("visitor_link", "visitor", "customer", "erasure")
+IDENTITY_TABLES = ("visitor_link", "visitor_unlink", "visitor", "customer", "erasure")
 
 # Refused events deleted in one statement.
 QUARANTINE_DELETE_ROWS = 500
@@ -134,6 +136,13 @@ async def seconds_since(connection: asyncpg.Connection, at: datetime) -> float:
     return float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp() - $1)", at))
 
 
+async def find_times(connection: asyncpg.Connection, request: Erasure) -> Erasure:
+    """Note when shared visitors were the person: once their events begin to go, that can't be told any more."""
+    person = await _as_now(connection, request.person)
+    await _extend(connection, request.erasure_id, person)
+    return replace(request, person=person)
+
+
 async def delete_events(connection: asyncpg.Connection, request: Erasure) -> Counter[str]:
     """Every event of the person. Returns how many there were in which partition."""
     deleted: Counter[str] = Counter()
@@ -169,23 +178,38 @@ async def forget_ids(connection: asyncpg.Connection, request: Erasure) -> None:
     """Take our ids from the sender's texts, those included that have become the person's since the request."""
     async with connection.transaction():
         person = await _as_now(connection, request.person)
-        await connection.execute(DELETE_LINKS, person.visitor_ids, person.customer_ids)
+        await _delete_links(connection, person)
         await connection.execute(DELETE_VISITORS, person.visitor_ids)
         await connection.execute(DELETE_CUSTOMERS, person.customer_ids)
-        visitors, _, *shared = person.parameters
-        await connection.execute(EXTEND, request.erasure_id, visitors, *shared, person.keys)
+        await _extend(connection, request.erasure_id, person)
+        await connection.execute(FORGOTTEN, request.erasure_id)
 
 
 async def _as_now(connection: asyncpg.Connection, person: Person) -> Person:
-    """A customer may have got further visitors. A visitor stays what was asked for, whoever it has become."""
+    """A customer may have got further visitors, and times as them. A visitor stays what was asked for, whoever it has
+    become."""
     if not person.customer_ids:
         return person
-    return await find_person(connection, person.storefront_id, person.keys[0], PersonKind.CUSTOMER) or person
+    found = await find_person(connection, person.storefront_id, person.keys[0], PersonKind.CUSTOMER)
+    if found is None:
+        return person
+    now = await with_times(connection, found)
+    return replace(now, shared=tuple(dict.fromkeys((*person.shared, *now.shared))))
+
+
+async def _extend(connection: asyncpg.Connection, erasure_id: int, person: Person) -> None:
+    visitors, _, *shared = person.parameters
+    await connection.execute(EXTEND, erasure_id, visitors, *shared, person.keys)
+
+
+async def _delete_links(connection: asyncpg.Connection, person: Person) -> None:
+    for statement in (DELETE_LINKS, DELETE_UNLINKS):
+        await connection.execute(statement, person.visitor_ids, person.customer_ids)
 
 
 async def finish(connection: asyncpg.Connection, request: Erasure) -> None:
     async with connection.transaction():
-        await connection.execute(DELETE_LINKS, request.person.visitor_ids, request.person.customer_ids)
+        await _delete_links(connection, request.person)
         await connection.execute(FINISH, request.erasure_id)
     for table in IDENTITY_TABLES:
         await connection.execute(f"VACUUM (ANALYZE, INDEX_CLEANUP ON) {table}")  # the ids are in indexes too
@@ -207,6 +231,7 @@ def _erasure(record: Any) -> Erasure:
         storefront_id=record["storefront_id"],
         visitor_ids=tuple(record["visitor_ids"]),
         customer_ids=tuple(record["customer_ids"]),
+        shared_visitor_ids=tuple(dict.fromkeys(record["shared_visitor_ids"])),
         # Infinite times come without a time zone.
         shared=tuple(Shared(visitor, *(time.replace(tzinfo=UTC) for time in times)) for visitor, *times in shared),
         keys=tuple(record["keys"]),

@@ -10,7 +10,8 @@ import asyncpg
 from app.domain.event import Event
 from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable, UnstorableError
-from app.storage.copy_rows import COLUMNS, HEADER, TRAILER, Ids, Properties, copy_rows
+from app.storage.contexts import EventContexts
+from app.storage.copy_rows import COLUMNS, HEADER, TRAILER, Row, copy_rows
 from app.storage.identities import Identities
 from app.storage.ledger_sql import ledger_sql
 from app.storage.quarantine import keep_refused
@@ -52,7 +53,7 @@ CONNECTION_FAILURES = (
     asyncpg.CrashShutdownError,
 )
 
-Rows = list[tuple[int, Event, Ids, Properties]]
+Rows = list[Row]
 
 
 class PostgresSink:
@@ -61,7 +62,7 @@ class PostgresSink:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._identities = Identities()
-        self._shapes = Shapes()
+        self._shapes, self._contexts = Shapes(), EventContexts()
 
     def forget_identities(self) -> None:
         """Some identity has been erased."""
@@ -86,7 +87,7 @@ class PostgresSink:
             raise SinkUnavailable("timeout", _cause(error)) from error
         except CONNECTION_FAILURES as error:
             # The server we meet next may be another one, promoted before it had all of our ids.
-            self._identities, self._shapes = Identities(), Shapes()
+            self._identities, self._shapes, self._contexts = Identities(), Shapes(), EventContexts()
             reason = "timeout" if isinstance(error, TimeoutError) else "connection"
             raise SinkUnavailable(reason, _cause(error)) from error
         except asyncpg.PostgresError as error:
@@ -115,7 +116,8 @@ class PostgresSink:
         outcomes = _outcomes(len(events), positions)
         async with self._pool.acquire() as connection:
             properties = await self._shapes.properties(connection, events)
-            rows = [(n, events[n], ids[n], properties[n]) for n in positions]
+            contexts = await self._contexts.ids(connection, events)
+            rows = [(n, events[n], ids[n], properties[n], contexts[n]) for n in positions]
             await _copy(connection, "event", rows, then=ledger_sql(received, events, outcomes))
         return outcomes
 
@@ -129,9 +131,10 @@ class PostgresSink:
         positions = _first_of_each(events)
         async with self._pool.acquire() as connection:
             properties = await self._shapes.properties(connection, events)
+            contexts = await self._contexts.ids(connection, events)
             async with connection.transaction():
                 found = await self._identities.resolve(connection, events)
-                rows = [(n, events[n], found.ids[n], properties[n]) for n in positions]
+                rows = [(n, events[n], found.ids[n], properties[n], contexts[n]) for n in positions]
                 stored = await write(connection, rows) if rows else ()
                 if refused:
                     await keep_refused(connection, refused)

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.domain.storefront import ApiKey, KeyKind, Signer
+from app.domain.storefront import ApiKey, KeyKind, Signer, Webhook
 from app.errors import Unavailable
 from app.storage.key_copy import KeyCopy
 from app.storage.keys import digest_of
 from app.storage.storefronts import storefront_of
 from app.storage.tables import api_key, storefront
+from app.storage.webhooks import read_webhooks
 
 # How long a revoked key may go on working, and a new one may wait until it works.
 REFRESH_SECONDS = 5.0
@@ -54,6 +55,8 @@ class CachedKeys:
         # By digest, and by number of the key. Finding a digest takes a time that tells nothing of use: who chooses
         # a secret can't choose its digest, so no comparison of digests can be led on byte by byte.
         self._secrets: Mapping[bytes | int, Sequence[KnownSecret]] = {}
+        # By number. Not in the copy on disk, which holds no secrets.
+        self._webhooks: Mapping[int, Webhook] = {}
         self._read_at = self._failed_at = float("-inf")
         self._lock = asyncio.Lock()
         self._waiting = 0
@@ -77,22 +80,37 @@ class CachedKeys:
 
         Who asks for that holds a whole body meanwhile, and anybody can make us ask: so nobody waits for a turn.
         """
-        asked = time.monotonic()
-        if fresh and asked - self._read_at > MISS_REFRESH_SECONDS:
-            if self._lock.locked():
-                raise _unavailable()
-            await self._read_again(asked)
+        if fresh:
+            await self._freshen()
         found = await self._look_up(key_id)
         return Signer(found[0].key, tuple(secret.digest for secret in found)) if found else None
 
-    async def _look_up(self, name: bytes | int) -> list[KnownSecret]:
-        """Those that work. A known one is looked for again now and then, an unknown one at once."""
+    async def find_webhook(self, webhook_id: int, *, fresh: bool = False) -> Webhook | None:
+        """As `find_signer`."""
+        if fresh:
+            await self._freshen()
+        await self._look_again(is_known=webhook_id in self._webhooks)
+        return self._webhooks.get(webhook_id)
+
+    async def _freshen(self) -> None:
         asked = time.monotonic()
-        if name not in self._secrets:
+        if asked - self._read_at > MISS_REFRESH_SECONDS:
+            if self._lock.locked():
+                raise _unavailable()
+            await self._read_again(asked)
+
+    async def _look_up(self, name: bytes | int) -> list[KnownSecret]:
+        """Those that work."""
+        await self._look_again(is_known=name in self._secrets)
+        return [secret for secret in self._secrets.get(name, ()) if secret.works]
+
+    async def _look_again(self, *, is_known: bool) -> None:
+        """For what is known now and then, for what is unknown at once."""
+        asked = time.monotonic()
+        if not is_known:
             await self._wait_for_news(asked)
         elif asked - self._read_at > REFRESH_SECONDS and not self._lock.locked():
             await self._refresh(asked)
-        return [secret for secret in self._secrets.get(name, ()) if secret.works]
 
     async def _wait_for_news(self, asked: float) -> None:
         """Raises Unavailable, at once when too many wait already."""
@@ -122,10 +140,11 @@ class CachedKeys:
             started = time.monotonic()
             try:
                 known = await _read_secrets(self._engine)
+                webhooks = await read_webhooks(self._engine)
             except Exception as error:  # whatever the driver raises while Postgres is away
                 self._failed_at = time.monotonic()
                 raise _unavailable() from error
-            self._secrets = _by_digest_and_key(known)
+            self._secrets, self._webhooks = _by_digest_and_key(known), webhooks
             if self._copy is not None:
                 await asyncio.to_thread(self._copy.save, known)
             self._read_at = started

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import groupby
@@ -36,8 +36,36 @@ LINKS = """
     WHERE visitor_id IN (SELECT visitor_id FROM visitor_link WHERE customer_id = $1)
     ORDER BY visitor_id, linked_at, customer_id
 """
-# Purpose: the customers that a visitor ($1) was.
-CUSTOMERS_OF = "SELECT customer_id FROM visitor_link WHERE visitor_id = $1 ORDER BY linked_at"
+# Purpose: the customers that a visitor ($1) was, and whether a link to any of them was ever undone.
+CUSTOMERS_OF = """
+    SELECT customer_id, EXISTS (SELECT FROM visitor_unlink AS undone WHERE undone.visitor_id = $1) AS any_undone
+    FROM visitor_link WHERE visitor_id = $1 ORDER BY linked_at
+"""
+# Purpose: when the links of a customer ($1) were undone.
+UNLINKS = """
+    SELECT visitor_id, visitor_key, unlinked_at FROM visitor_unlink JOIN visitor USING (visitor_id)
+    WHERE customer_id = $1 ORDER BY unlinked_at, visitor_id
+"""
+# Purpose: who some visitors ($1) were, and when, as reports see it: from each event that names another customer than
+# the one before to the next such event, NULL: from the beginning, or for ever. Events that were undone don't count.
+TIMES = """
+    WITH point AS (
+        SELECT event.visitor_id, event.customer_id, occurred_at, seq, customer_key COLLATE "C" AS key
+        FROM event LEFT JOIN customer USING (customer_id)
+        WHERE event.visitor_id = ANY($1::bigint[]) AND event.customer_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM visitor_unlink AS undone
+            WHERE undone.visitor_id = event.visitor_id AND undone.customer_id = event.customer_id
+              AND occurred_at <= unlinked_at)
+    ), placed AS (
+        SELECT *, lag(customer_id) OVER (PARTITION BY visitor_id ORDER BY occurred_at, seq, key) AS before FROM point
+    ), run AS (
+        SELECT visitor_id, customer_id, before, occurred_at AS since,
+               lead(occurred_at) OVER (PARTITION BY visitor_id ORDER BY occurred_at, seq, key) AS until
+        FROM placed WHERE before IS DISTINCT FROM customer_id
+    )
+    SELECT visitor_id, customer_id, CASE WHEN before IS NOT NULL THEN since END AS since, until
+    FROM run ORDER BY visitor_id, run.since
+"""
 
 # The events of a person. $1 and $2 bound the piece; $3 to $7: the person's `parameters`.
 IS_THEIRS = """
@@ -94,18 +122,27 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlink:
+    visitor_key: str
+    unlinked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A customer with the visitors that were nobody else, or a visitor whom nobody identified.
 
-    keys: the sender's ids that are this person's alone, the customer's first.
+    shared_visitor_ids: visitors that were others too, or nobody for a time. shared: when they were this person; not
+    known before `with_times`. keys: the sender's ids that are this person's alone, the customer's first.
     """
 
     storefront_id: int
     visitor_ids: tuple[int, ...]
     customer_ids: tuple[int, ...]
-    shared: tuple[Shared, ...]
+    shared_visitor_ids: tuple[int, ...]
     keys: tuple[str, ...]
+    shared: tuple[Shared, ...] = ()
     links: tuple[Link, ...] = ()
+    unlinks: tuple[Unlink, ...] = ()
 
     @property
     def customer_keys(self) -> tuple[str, ...]:
@@ -159,38 +196,56 @@ async def find_person(
     visitor_id = await connection.fetchval(FIND["visitor"], storefront_id, key)
     if visitor_id is None:
         return None
-    customers = [record["customer_id"] for record in await connection.fetch(CUSTOMERS_OF, visitor_id)]
+    linked = await connection.fetch(CUSTOMERS_OF, visitor_id)
+    any_undone = any(record["any_undone"] for record in linked)
+    if any_undone:
+        linked = await connection.fetch(TIMES, [visitor_id])
+    customers = list(dict.fromkeys(record["customer_id"] for record in linked))
     if len(customers) > 1:
         raise SharedVisitor(
             f"Under this visitor_id {len(customers)} customers were seen; name the one that is meant by customer_id."
         )
     if customers:
         return await _customer(connection, storefront_id, customers[0])
+    if any_undone:  # events that name a customer are still that customer's
+        shared = Shared(visitor_id, ALWAYS, FOR_EVER)
+        return Person(storefront_id, (), (), (visitor_id,), (), shared=(shared,))
     return Person(storefront_id, (visitor_id,), (), (), (key,))
+
+
+async def with_times(connection: asyncpg.Connection, person: Person) -> Person:
+    """Find out when shared visitors were this person. Reads every event, if there are such visitors."""
+    if not person.shared_visitor_ids or not person.customer_ids:
+        return person
+    shared = tuple(
+        Shared(record["visitor_id"], record["since"] or ALWAYS, record["until"] or FOR_EVER)
+        for record in await connection.fetch(TIMES, person.shared_visitor_ids)
+        if record["customer_id"] in person.customer_ids
+    )
+    return replace(person, shared=shared)
 
 
 async def _customer(connection: asyncpg.Connection, storefront_id: int, customer_id: int) -> Person:
     key = await connection.fetchval("SELECT customer_key FROM customer WHERE customer_id = $1", customer_id)
     own: list[int] = []
     keys: list[str] = [key]
-    shared: list[Shared] = []
+    shared: list[int] = []
     links: list[Link] = []
+    undone = await connection.fetch(UNLINKS, customer_id)
+    ever_unlinked = {record["visitor_id"] for record in undone}
     records = await connection.fetch(LINKS, customer_id)
     for visitor_id, group in groupby(records, key=lambda record: record["visitor_id"]):
         of_visitor = list(group)
         links += [Link(r["visitor_key"], r["linked_at"]) for r in of_visitor if r["customer_id"] == customer_id]
-        if len(of_visitor) == 1:
+        if len(of_visitor) == 1 and visitor_id not in ever_unlinked:
             own.append(visitor_id)
             keys.append(of_visitor[0]["visitor_key"])
-            continue
-        # As reports see it: a link holds from its time to the next one's, the first from the beginning.
-        starts = [ALWAYS, *(record["linked_at"] for record in of_visitor[1:]), FOR_EVER]
-        shared += [
-            Shared(visitor_id, starts[place], starts[place + 1])
-            for place, record in enumerate(of_visitor)
-            if record["customer_id"] == customer_id
-        ]
-    return Person(storefront_id, tuple(own), (customer_id,), tuple(shared), tuple(keys), tuple(links))
+        else:
+            shared.append(visitor_id)
+    unlinks = tuple(Unlink(record["visitor_key"], record["unlinked_at"]) for record in undone)
+    return Person(
+        storefront_id, tuple(own), (customer_id,), tuple(shared), tuple(keys), links=tuple(links), unlinks=unlinks
+    )
 
 
 async def events_of(connection: asyncpg.Connection, person: Person) -> AsyncIterator[asyncpg.Record]:

@@ -25,10 +25,15 @@ INGEST_PRIVILEGES = {
     "account": "SELECT, INSERT",
     "visitor_link": "SELECT, INSERT, UPDATE (linked_at, xid)",
     "property_shape": "SELECT, INSERT",
+    "device_context": "SELECT, INSERT",
+    "campaign_context": "SELECT, INSERT",
     "quarantined_event": "SELECT, INSERT",
     "ledger": "SELECT, INSERT",
     "erasure": "SELECT",
 }
+
+# Hold secrets that no report needs.
+NOT_FOR_REPORTS = frozenset({"webhook", "cookieless_salt"})
 
 # Purpose: a role that all databases of a cluster share, made once though several ask at the same moment.
 CREATE_ROLE = """
@@ -82,7 +87,7 @@ def grant_roles(connection: Connection) -> None:
 def _grants(connection: Connection) -> list[str]:
     query = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
     there = set(connection.execute(text(query)).scalars())
-    reading = sorted(there & {*metadata.tables, "alembic_version"})
+    reading = sorted(there & {*metadata.tables, "alembic_version"} - NOT_FOR_REPORTS)
     return [f"GRANT SELECT ON {name} TO {REPORT_ROLE}" for name in reading] + [
         f"GRANT {privileges} ON {name} TO {INGEST_ROLE}"
         for name, privileges in INGEST_PRIVILEGES.items()

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
@@ -22,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
 from sqlalchemy.types import UserDefinedType
+
+from app.domain.context import Campaign, Device
 
 metadata = MetaData()
 
@@ -89,6 +92,19 @@ api_key = Table(
     Column("previous_expires_at", DateTime(timezone=True), nullable=True),
 )
 
+# Shop systems that sign what they send; see webhooks.py.
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("webhook_id", Integer, Identity(always=True), primary_key=True),
+    _storefront(),
+    # Name of the wire format.
+    Column("source", Text, nullable=False),
+    # As it is: a signature is made with the secret itself, so a digest could not check it.
+    Column("secret", Text, nullable=False),
+    _now(),
+)
+
 saved_funnel = Table(
     "funnel",
     metadata,
@@ -139,6 +155,18 @@ visitor_link = Table(
     PrimaryKeyConstraint("visitor_id", "customer_id"),
 )
 
+# Until when events that name both do not link them: somebody has undone it. One row each time.
+visitor_unlink = Table(
+    "visitor_unlink",
+    metadata,
+    Column("visitor_id", BigInteger, nullable=False),
+    Column("customer_id", BigInteger, nullable=False),
+    Column("storefront_id", Integer, nullable=False),
+    Column("unlinked_at", DateTime(timezone=True), nullable=False),
+    _xid(),
+    PrimaryKeyConstraint("visitor_id", "customer_id", "unlinked_at"),
+)
+
 # Range-partitioned by client_time, which is UNDATED (storage/events.py) for events that came without one. No foreign
 # keys: the ids come from our own look-ups, and checking them again would cost as much as the insert.
 event = Table(
@@ -165,6 +193,9 @@ event = Table(
     Column("shape_id", Integer, nullable=True),
     # NULL, which takes no room, for people.
     Column("is_bot", Boolean, nullable=True),
+    # NULL: nothing is known of the device; nothing brought the person.
+    Column("device_context_id", Integer, nullable=True),
+    Column("campaign_context_id", Integer, nullable=True),
     PrimaryKeyConstraint("storefront_id", "event_id", "client_time"),
     postgresql_partition_by="RANGE (client_time)",
 )
@@ -180,9 +211,29 @@ property_shape = Table(
 )
 Index("property_shape_xid_idx", property_shape.c.xid)
 
+
+def _context(name: str, *columns: str) -> Table:
+    """What events have in common, see contexts.py; '' where there is none. Never changed, never deleted."""
+    table = Table(
+        name,
+        metadata,
+        Column(f"{name}_id", Integer, Identity(always=True), primary_key=True),
+        Column("storefront_id", Integer, nullable=False),
+        *(Column(column, Text, nullable=False) for column in columns),
+        _xid(),
+        UniqueConstraint("storefront_id", *columns),
+    )
+    Index(f"{name}_xid_idx", table.c.xid)
+    return table
+
+
+device_context = _context("device_context", *Device._fields)
+campaign_context = _context("campaign_context", *Campaign._fields)
+
 # Followers ask for the rows of transactions since their last look; rows of one commit share one index entry.
 Index("event_xid_idx", event.c.xid)
 Index("visitor_link_xid_idx", visitor_link.c.xid)
+Index("visitor_unlink_xid_idx", visitor_unlink.c.xid)
 
 quarantined_event = Table(
     "quarantined_event",
@@ -264,3 +315,12 @@ erasure = Table(
 )
 Index("erasure_open_idx", erasure.c.erasure_id, postgresql_where=erasure.c.finished_at.is_(None))
 Index("erasure_xid_idx", erasure.c.xid)
+
+# The secret behind one day's visitors without an id; deleted when the day is over. In no write-ahead log.
+cookieless_salt = Table(
+    "cookieless_salt",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("salt", LargeBinary, nullable=False),
+    prefixes=["UNLOGGED"],
+)

@@ -89,6 +89,16 @@ CLAIMS: dict[str, list[tuple[object, int]]] = {
         (sent(source="import"), 0),
         (sent(properties={"trust": "signed", "source": "import"}), 1),
     ],
+    "segment": [({"type": "track", "event": "a", "userId": "7", "trust": "signed", "context": {"trust": "signed"}}, 1)],
+    "shopify": [({"id": 1, "created_at": "2026-03-02T12:00:00Z", "trust": "signed"}, 0)],  # unsigned: 401
+    "woocommerce": [({"id": 1, "status": "completed", "trust": "signed"}, 0)],
+    "ga4": [({"client_id": "7", "trust": "signed", "events": [{"name": "a", "params": {"trust": "signed"}}]}, 1)],
+    "ga4_validation": [({"client_id": "7", "trust": "signed", "events": [{"name": "a", "trust": "signed"}]}, 0)],
+    "ga4_collect": [({"en": "a", "cid": "7", "trust": "signed"}, 0)],  # no form
+    "matomo": [({"requests": ["?_id=7&url=a&trust=signed", {"_id": "7", "url": "a", "trust": "signed"}]}, 2)],
+    "posthog": [({"event": "a", "distinct_id": "7", "trust": "signed", "properties": {"trust": "signed"}}, 1)],
+    "plausible": [({"n": "a", "u": "https://shop.example/", "trust": "signed", "p": {"trust": "signed"}}, 1)],
+    "umami": [({"type": "event", "trust": "signed", "payload": {"url": "/", "data": {"trust": "signed"}}}, 1)],
 }
 
 

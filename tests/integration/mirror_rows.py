@@ -17,6 +17,12 @@ INSERT_EVENT = """
                        trust, event_name, properties)
     VALUES (1, gen_random_uuid(), '2025-03-01Z', '2025-03-01Z', now(), {visitor_id}, 0, 0, 1, '{event_name}', '{{}}')
 """
+INSERT_LOGIN = """
+    INSERT INTO event (storefront_id, event_id, client_time, occurred_at, received_at, visitor_id, customer_id, position,
+                       seq, trust, event_name, properties)
+    VALUES (1, gen_random_uuid(), '2025-03-01Z', '{at}', now(), {visitor_id}, {customer_id}, 0, 0, 1,
+            'customer_identified', '{{}}')
+"""
 
 
 @contextmanager
@@ -36,6 +42,13 @@ def store(database: DatabaseUrl, *visitor_ids: int, event_name: str = "product_v
     """One event per visitor, in one commit."""
     with transaction(database) as connection:
         add(connection, *visitor_ids, event_name=event_name)
+        connection.commit()
+
+
+def log_in(database: DatabaseUrl, visitor_id: int, customer_id: int, at: str = "2025-03-01Z") -> None:
+    """An event that names both, in a commit of its own."""
+    with transaction(database) as connection:
+        execute(connection, INSERT_LOGIN.format(visitor_id=visitor_id, customer_id=customer_id, at=at))
         connection.commit()
 
 

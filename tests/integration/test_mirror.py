@@ -14,7 +14,7 @@ from app.mirror.follow import Mirror
 from app.mirror.scan import open_scan
 from app.storage.database import DatabaseUrl
 from tests.conftest import run_sql
-from tests.integration.mirror_rows import add, execute, mirror_at, read, store, transaction, visitors
+from tests.integration.mirror_rows import add, execute, log_in, mirror_at, read, store, transaction, visitors
 
 
 @pytest.fixture
@@ -124,20 +124,61 @@ def test_a_large_commit_is_copied_whole_and_in_order(mirror: Mirror, database: D
     assert read(mirror, "SELECT visitor_id FROM event ORDER BY stored LIMIT 3") == [(1,), (2,), (3,)]
 
 
-def test_a_link_that_changes_is_seen_again(mirror: Mirror, database: DatabaseUrl) -> None:
-    with transaction(database) as connection:
-        execute(
-            connection,
-            "INSERT INTO visitor_link (visitor_id, customer_id, storefront_id, linked_at) "
-            "VALUES (7, 3, 1, '2025-03-02Z')",
-        )
-        connection.commit()
+def links(mirror: Mirror) -> list[tuple[int, int, str, str]]:
+    """Visitor, customer, and the dates of the first and the last event of each run."""
+    query = """
+        SELECT visitor_id, customer_id, make_timestamp(since_us)::DATE::VARCHAR, make_timestamp(until_us)::DATE::VARCHAR
+        FROM visitor_link ORDER BY visitor_id, place
+    """
+    return [(visitor_id, customer_id, *times) for visitor_id, customer_id, *times in read(mirror, query)]  # type: ignore[misc]
+
+
+def test_links_follow_the_events_that_name_both_whenever_they_come(mirror: Mirror, database: DatabaseUrl) -> None:
+    mirror.catch_up()
+    for at in ("2025-03-02Z", "2025-03-08Z", "2025-03-01Z"):
+        log_in(database, 7, 3, at)
         mirror.catch_up()
-        execute(connection, "UPDATE visitor_link SET linked_at = '2025-03-01Z', xid = pg_current_xact_id()")
-        connection.commit()
+    assert links(mirror) == [(7, 3, "2025-03-01", "2025-03-08")]
+
+    log_in(database, 7, 4, "2025-03-05Z")
+    mirror.catch_up()
+
+    assert links(mirror) == [
+        (7, 3, "2025-03-01", "2025-03-02"),
+        (7, 4, "2025-03-05", "2025-03-05"),
+        (7, 3, "2025-03-08", "2025-03-08"),
+    ]
+
+
+def test_a_mirror_that_begins_has_the_same_links(mirror: Mirror, database: DatabaseUrl) -> None:
+    for customer_id, at in ((3, "2025-03-02Z"), (4, "2025-03-05Z"), (3, "2025-03-08Z"), (3, "2025-03-01Z")):
+        log_in(database, 7, customer_id, at)
+    mirror.catch_up()
+    assert links(mirror) == [
+        (7, 3, "2025-03-01", "2025-03-02"),
+        (7, 4, "2025-03-05", "2025-03-05"),
+        (7, 3, "2025-03-08", "2025-03-08"),
+    ]
+
+
+def test_a_link_that_is_undone_goes_at_the_next_look(mirror: Mirror, database: DatabaseUrl) -> None:
+    log_in(database, 7, 3, "2025-03-02Z")
+    log_in(database, 7, 4, "2025-03-05Z")
+    mirror.catch_up()
+    run_sql(database, "INSERT INTO visitor_unlink VALUES (7, 4, 1, '2025-03-06Z')")
+    mirror.catch_up()
+    assert links(mirror) == [(7, 3, "2025-03-02", "2025-03-02")]
+
+
+def test_logins_at_the_same_instant_count_in_the_order_of_what_the_sender_calls_the_customers(
+    mirror: Mirror, database: DatabaseUrl
+) -> None:
+    mirror.catch_up()
+    run_sql(database, "INSERT INTO customer (storefront_id, customer_key) VALUES (1, 'zoë'), (1, 'ben')")
+    for customer_id in (1, 2):
+        log_in(database, 7, customer_id)
         mirror.catch_up()
-    query = "SELECT visitor_id, customer_id, make_timestamp(linked_at_us)::VARCHAR FROM visitor_link"
-    assert read(mirror, query) == [(7, 3, "2025-03-01 00:00:00")]
+    assert [customer_id for _, customer_id, *_ in links(mirror)] == [2, 1]
 
 
 def test_many_threads_copy_nothing_twice_and_each_gets_what_was_stored_before_it_asked(

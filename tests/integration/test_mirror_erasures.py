@@ -10,17 +10,13 @@ from app.mirror.follow import Mirror
 from app.mirror.scan import Subject, open_scan
 from app.storage.database import DatabaseUrl
 from tests.conftest import run_sql
-from tests.integration.mirror_rows import add, mirror_at, read, store, transaction, visitors
+from tests.integration.mirror_rows import add, log_in, mirror_at, read, store, transaction, visitors
 
 ERASE = "INSERT INTO erasure (storefront_id, {columns}) VALUES (1, {values})"
 
 
 def erase(database: DatabaseUrl, columns: str, values: str) -> None:
     run_sql(database, ERASE.format(columns=columns, values=values))
-
-
-def link(database: DatabaseUrl, visitor_id: int, customer_id: int) -> None:
-    run_sql(database, f"INSERT INTO visitor_link VALUES ({visitor_id}, {customer_id}, 1, '2025-03-01Z')")
 
 
 def distinctive(database: DatabaseUrl, visitor_id: int, count: int = 3000) -> None:
@@ -48,14 +44,14 @@ def test_visitors_and_customers_that_are_erased_go_with_their_links(mirror: Mirr
     store(database, 1, 2, 3)
     run_sql(database, "UPDATE event SET customer_id = 9, visitor_id = NULL WHERE visitor_id = 3")
     for visitor_id in (1, 2):
-        link(database, visitor_id, 9)
-    link(database, 2, 8)
+        log_in(database, visitor_id, 9)
+    log_in(database, 2, 8)
     mirror.catch_up()
 
     erase(database, "visitor_ids, customer_ids", "'{1}', '{9}'")
 
-    assert mirror.catch_up().event_count == 1
-    assert visitors(mirror) == [2]
+    assert mirror.catch_up().event_count == 2
+    assert visitors(mirror) == [2, 2]
     assert read(mirror, "SELECT visitor_id, customer_id FROM visitor_link") == [(2, 8)]
 
 
@@ -126,7 +122,7 @@ def test_the_file_written_anew_has_no_bytes_of_the_erased_and_goes_on_where_it_w
     path = tmp_path / "mirror.duckdb"
     distinctive(database, 1)
     distinctive(database, 2)
-    link(database, 2, 8)
+    log_in(database, 2, 8)
     with mirror_at(path, database) as mirror:
         mirror.catch_up()
         erase(database, "visitor_ids", "'{1}'")
@@ -136,14 +132,14 @@ def test_the_file_written_anew_has_no_bytes_of_the_erased_and_goes_on_where_it_w
     with mirror_at(path, database) as mirror:
         assert mirror.rewrite()
         store(database, 3)
-        assert mirror.catch_up().event_count == 3001
+        assert mirror.catch_up().event_count == 3002
         assert not mirror.rewrite()
     assert b"visitor-1-" not in path.read_bytes()
     assert b"visitor-2-" in path.read_bytes()
     assert [file.name for file in tmp_path.glob("mirror*")] == ["mirror.duckdb"]
 
     with mirror_at(path, database) as mirror:
-        assert mirror.catch_up().event_count == 3001
+        assert mirror.catch_up().event_count == 3002
         assert read(mirror, "SELECT visitor_id, customer_id FROM visitor_link") == [(2, 8)]
 
 

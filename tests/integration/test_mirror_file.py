@@ -1,5 +1,6 @@
 """The mirror's file is disposable: lost, damaged, foreign or old, it is built anew from Postgres."""
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from app.errors import Unavailable
 from app.mirror.schema import VERSION, MirrorInUse
 from app.storage.database import DatabaseUrl
 from tests.conftest import new_database, run_sql
@@ -19,10 +21,7 @@ from tests.integration.mirror_rows import MEMORY_BYTES, add, mirror_at, read, st
 def path(tmp_path: Path, database: DatabaseUrl) -> Path:
     """A mirror of two events and a link, closed."""
     store(database, 1, 2)
-    run_sql(
-        database,
-        "INSERT INTO visitor_link (visitor_id, customer_id, storefront_id, linked_at) VALUES (1, 9, 1, now())",
-    )
+    run_sql(database, "UPDATE event SET customer_id = 9 WHERE visitor_id = 1")
     path = tmp_path / "mirror.duckdb"
     with mirror_at(path, database) as mirror:
         mirror.catch_up()
@@ -118,6 +117,8 @@ def test_a_harmed_mirror_is_built_anew(path: Path, database: DatabaseUrl, harm: 
     store(database, 3)
     harm(path)
     with mirror_at(path, database) as mirror:
+        with contextlib.suppress(Unavailable):  # for damage that shows only when it is read
+            mirror.catch_up()
         assert mirror.catch_up().event_count == 3
         assert visitors(mirror) == [1, 2, 3]
         assert read(mirror, "SELECT visitor_id, customer_id FROM visitor_link") == [(1, 9)]

@@ -15,7 +15,7 @@ OTHERS_EVENT = """
                        trust, event_name, properties)
     VALUES (2, gen_random_uuid(), '2025-03-01Z', '2025-03-01Z', now(), 20, 0, 0, 1, 'product_viewed', '{}')
 """
-LINK = "INSERT INTO visitor_link VALUES (1, 9, 1, '2025-03-01Z')"
+UNLINK = "INSERT INTO visitor_unlink VALUES (1, 9, 1, '2025-03-01Z')"
 ERASURE = "INSERT INTO erasure (storefront_id, visitor_ids) VALUES (1, '{1}')"
 
 
@@ -47,8 +47,8 @@ def test_events_change_that_of_their_storefront(mirror: Mirror, database: Databa
     assert changed(mirror) == []
 
 
-def test_a_link_changes_that_of_its_storefront(mirror: Mirror, database: DatabaseUrl) -> None:
-    run_sql(database, LINK)
+def test_a_link_undone_changes_that_of_its_storefront(mirror: Mirror, database: DatabaseUrl) -> None:
+    run_sql(database, UNLINK)
     assert changed(mirror) == [1]
 
 

@@ -66,6 +66,12 @@ async def test_reports_can_only_read(reading: AsyncEngine, statement: str) -> No
             await connection.execute(text(statement))
 
 
+async def test_reports_see_no_secret_of_a_webhook(reading: AsyncEngine) -> None:
+    with pytest.raises(DBAPIError, match="permission denied"):
+        async with reading.connect() as connection:
+            await connection.execute(text("SELECT secret FROM webhook"))
+
+
 async def test_ingestion_stores_into_partitions_made_later(engine: AsyncEngine, ingest: asyncpg.Pool) -> None:
     sink = PostgresSink(ingest)
     event = stored_event(customer="c", account="a")

@@ -1,12 +1,18 @@
 """What a wire format is: bytes to events, outcome to reply. Foreign names stop inside a format's file."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from app.domain.context import Sender
 from app.domain.event import Event, Trust
 from app.domain.outcome import Outcome, Rejection
+
+
+def _no_key() -> None:
+    """Where there is no browser to tell apart from others."""
 
 
 @dataclass(slots=True)  # not frozen: that takes a microsecond more to make, once a request
@@ -15,6 +21,10 @@ class RequestContext:
 
     content_type: without parameters, in lower case, "" if not given. path, query: of the address that was sent to;
     both are empty when an event comes out of quarantine.
+    cookieless_key: makes a visitor key for one day, for a browser that names nobody; see `ingest.cookieless`. None for
+    servers, and out of quarantine.
+    sender: what the headers say of a browser. own_hosts: of the shop, see `ingest.context.campaign`.
+    topic: of a webhook, as its header names it; "" for everything else, and out of quarantine.
     """
 
     storefront_id: int
@@ -26,6 +36,10 @@ class RequestContext:
     is_bot: bool = False
     path: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
+    cookieless_key: Callable[[], str | None] = _no_key
+    sender: Sender | None = None
+    own_hosts: frozenset[str] = frozenset()
+    topic: str = ""
 
 
 @dataclass(slots=True)
@@ -37,6 +51,8 @@ class Decoded:
     an event is refused later.
     no_consent: places of events that must not be kept; counted, and nothing else.
     sent_ids: per event of the request its id as sent, where the reply has to name it.
+    redacted: how many texts of each kind were taken out of the events. customers_refused: how many customer ids, as
+    nobody's.
     """
 
     events: list[Event]
@@ -46,6 +62,8 @@ class Decoded:
     sent_at: datetime | None = None
     no_consent: Sequence[int] = ()
     sent_ids: Sequence[str | None] = ()
+    redacted: Counter[str] = field(default_factory=Counter)
+    customers_refused: int = 0
 
     @property
     def received_count(self) -> int:
@@ -91,6 +109,18 @@ class Stub(NamedTuple):
     answer: Callable[[Mapping[str, str]], Reply]
 
 
+class WebhookShape(NamedTuple):
+    """How a shop system sends what it signs with a secret of its own, instead of having a key of ours.
+
+    signature_header: holds the Base64 of the HMAC-SHA256 of the body as sent. is_ping: of the body of an unsigned
+    request, by which the system tries an address; answered 200 without storing anything.
+    """
+
+    topic_header: bytes
+    signature_header: bytes
+    is_ping: Callable[[bytes], bool]
+
+
 class WireFormat(Protocol):
     """How one family of clients sends. Inherit from it: what most of them share is written here."""
 
@@ -99,6 +129,8 @@ class WireFormat(Protocol):
     methods: tuple[str, ...] = ("POST",)
     # Clients of most families repeat what was answered 503, and some throw away what was answered 429.
     understands_too_many: bool = False
+    # Set for shop systems: which of them sends is then said by `?id=`, and proven by the signature.
+    webhook: WebhookShape | None = None
 
     @property
     def name(self) -> str: ...  # metric label and folder under tests/golden/

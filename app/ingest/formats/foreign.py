@@ -1,5 +1,6 @@
 """For formats of other makers: what they send becomes native events, which take the checks of native ones."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -10,13 +11,19 @@ from app.domain.outcome import Rejection, RejectReason
 from app.errors import TooLarge, Unreadable
 from app.ingest.formats.base import Decoded, RequestContext
 from app.ingest.formats.native_checks import Refused, event_of, suspicion_of
-from app.ingest.formats.native_event import URL_MAX, NativeEvent
+from app.ingest.formats.native_event import LANGUAGE_MAX, URL_MAX, USER_AGENT_MAX, NativeEvent
 from app.ingest.formats.native_faults import rejection_of
 
 T = TypeVar("T")
 Object = Mapping[str, Any]
 
+# Levels of a body: far more than an event may have, and far fewer than Python can go down when it is encoded again.
+NESTING_MAX = 100
+COUNTRY_CHARACTERS = 2  # ISO 3166-1 alpha-2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Of an event in quarantine, where its request is gone: the visitor that was known from that alone.
+VISITOR_FIELD = "footfall_visitor_id"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,8 +42,7 @@ def decode_all(
     translate: to the fields of a NativeEvent, None for what was not given. Pure; raises Refused, and nothing else
     whatever it is given. raw_of: see `Decoded.raws`. Raises TooLarge.
     """
-    if len(sent) > context.max_events:
-        raise TooLarge(f"The body holds {len(sent)} events; send at most {context.max_events} in one request.")
+    check_count(len(sent), context)
     indexes: list[int] = []
     no_consent: list[int] = []
     decoded = Decoded([], indexes, lambda: list(map(raw_of, sent)), [], sent_at, no_consent, sent_ids)
@@ -58,6 +64,12 @@ def decode_all(
     return decoded
 
 
+def check_count(count: int, context: RequestContext) -> None:
+    """For those to whom the events cost something before they are decoded. Raises TooLarge."""
+    if count > context.max_events:
+        raise TooLarge(f"The body holds {count} events; send at most {context.max_events} in one request.")
+
+
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -66,16 +78,53 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def json_of(body: bytes) -> Any:
-    """Whatever its content type says. Raises Unreadable."""
+    """Whatever its content type says, and whatever clients take for JSON, see `_lenient`. Raises Unreadable."""
+    value = _decoded(body)
+    # Counting is quick, and few bodies have so many.
+    if body.count(b"[") + body.count(b"{") > NESTING_MAX and _is_deeper(value, NESTING_MAX):
+        raise Unreadable(f"The body is nested more than {NESTING_MAX} levels deep; flatten it.")
+    return value
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        children = (
+            each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)
+        )
+        level = [child for of_one in children for child in of_one]
+    return bool(level)
+
+
+def _decoded(body: bytes) -> Any:
+    body = body.removeprefix(b"\xef\xbb\xbf")
     try:
-        return msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(f"The body is no JSON: {str(error)[:200]}.") from error
+        try:
+            return msgspec.json.decode(_lenient(body))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise Unreadable(f"The body is no JSON: {str(error)[:200]}.") from error
+
+
+def _lenient(body: bytes) -> bytes:
+    """As JSON what comes near it: one text that was cut in the middle of an emoji, or the NaN that Python's clients
+    write, must not cost a whole batch. Raises ValueError or RecursionError."""
+    value = json.loads(body.decode(), parse_constant=lambda _: None)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def object_of(value: object) -> Object:
     """A JSON object; empty for anything else."""
     return value if isinstance(value, dict) else {}
+
+
+def given_object(value: object, pointer: str) -> Object:
+    """Empty for nothing, and for the empty array that PHP makes of it. Raises Refused."""
+    if value and not isinstance(value, dict):
+        raise Refused(RejectReason.WRONG_TYPE, pointer, "Make this an object.")
+    return object_of(value)
 
 
 def list_of(value: object) -> Sequence[Any]:
@@ -90,6 +139,11 @@ def key_in_json(body: bytes, *names: str) -> str | None:
     except Unreadable:
         return None
     return next((value for name in names if isinstance(value := sent.get(name), str) and value), None)
+
+
+def is_made_here(secret: str) -> bool:
+    """A key that we made up, and not a text of an operator's choice or another maker's secret."""
+    return secret.startswith("ff_")
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
@@ -108,6 +162,16 @@ def url_of(value: object) -> str | None:
     return text and text[:URL_MAX]
 
 
+def said_of(*, user_agent: object = None, language: object = None, country: object = None) -> dict[str, str] | None:
+    """The `context` of a native event, of what it takes; None for nothing."""
+    said = {
+        "user_agent": (text_of(user_agent) or "")[:USER_AGENT_MAX],
+        "language": (text_of(language) or "")[:LANGUAGE_MAX],
+        "country": code if (code := text_of(country)) and len(code) == COUNTRY_CHARACTERS else "",
+    }
+    return {name: text for name, text in said.items() if text} or None
+
+
 def number_of(value: object) -> int | float | None:
     """Also of a text that holds one; None for what is no finite number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -124,12 +188,13 @@ def number_of(value: object) -> int | float | None:
 
 
 def time_of(value: object, pointer: str = "/client_time") -> datetime | None:
-    """An RFC 3339 text; None for nothing. Raises Refused for what is no time."""
+    """An RFC 3339 text, in UTC when it names no offset; None for nothing. Raises Refused for what is no time."""
     if value is None or value == "":
         return None
     try:
         if isinstance(value, str):
-            return msgspec.convert(value, datetime).astimezone(UTC)
+            moment = msgspec.convert(value, datetime)
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (msgspec.ValidationError, ValueError, OverflowError):
         pass
     raise Refused(RejectReason.BAD_TIME, pointer, f"{str(value)[:50]!r} is no time.")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from app.domain.context import Campaign, Channel, Sender
 from app.domain.event import Event, canonical_event_id, new_event_id
 from app.domain.outcome import RejectReason
 from app.ingest.formats.base import RequestContext
@@ -60,7 +61,8 @@ def suspicion_of(body: bytes) -> Suspicion:
 
 def event_of(native: NativeEvent, context: RequestContext, suspicion: Suspicion) -> Event:
     """Raises Refused."""
-    if native.visitor_id is None and native.customer_id is None:
+    visitor_key = native.visitor_id
+    if visitor_key is None and native.customer_id is None and (visitor_key := context.cookieless_key()) is None:
         raise Refused(RejectReason.NO_PERSON, "/visitor_id", "Give a visitor_id or a customer_id.")
     properties = native.properties or {}
     _check_properties(properties, suspicion)
@@ -69,11 +71,11 @@ def event_of(native: NativeEvent, context: RequestContext, suspicion: Suspicion)
     client_time = _client_time(native.client_time)
     received_at = context.received_at
     sent_id = native.event_id
-    return Event(
+    event = Event(
         context.storefront_id,
         new_event_id(received_at) if sent_id is None else canonical_event_id(sent_id),
         native.event,
-        native.visitor_id,
+        visitor_key,
         native.customer_id,
         native.account_id,
         client_time,
@@ -85,6 +87,10 @@ def event_of(native: NativeEvent, context: RequestContext, suspicion: Suspicion)
         native.referrer,
         properties,
     )
+    if (said := native.context) is not None:
+        event.sender = Sender(said.user_agent, said.language, said.country)
+        event.campaign = Campaign(Channel.OFFLINE) if said.channel else None
+    return event
 
 
 def _check_properties(properties: dict[str, Any], suspicion: Suspicion) -> None:

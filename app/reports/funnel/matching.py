@@ -1,8 +1,9 @@
 """From a funnel definition to one result per actor: scan and match, shared by every report that is a funnel."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,11 @@ from app.match.chains import match_chains
 from app.match.gates import blank_persons, resolve
 from app.match.rules import NEVER, Chains, Exclusions, Int64s, Lanes, Rules, Sequences, UInt64s
 from app.match.sessions import split_sessions
+from app.match.timelines import in_order
 from app.mirror.columns import Subject
 from app.mirror.scan import Links, Matches, Scan, Whose
 from app.reports.funnel.targets import Targets, targets_of
+from app.reports.timelines import pick_wanted
 
 NO_LANES = Lanes(*(np.zeros(0, np.int64) for _ in Lanes._fields))
 
@@ -24,12 +27,12 @@ NO_LANES = Lanes(*(np.zeros(0, np.int64) for _ in Lanes._fields))
 class Attempts:
     """One element per actor who entered (count = entries: per attempt), from which every answer is computed.
 
-    now_us: what is open at this time is in progress. person: by row of `events`, negative for customers.
+    now_us: what is open at this time is in progress.
     """
 
     definition: FunnelDefinition
     events: Matches
-    person: Int64s
+    find_person: Callable[[], Int64s]
     sequences: Sequences
     lanes: Lanes
     rules: Rules
@@ -40,6 +43,11 @@ class Attempts:
     def depth(self) -> npt.NDArray[np.int32]:
         """Steps reached, from 1."""
         return self.chains.depth
+
+    @cached_property
+    def person(self) -> Int64s:
+        """By row of `events`; negative for customers."""
+        return self.find_person()
 
     @cached_property
     def is_open(self) -> npt.NDArray[np.bool_]:
@@ -96,17 +104,23 @@ def match_funnel(
     targets = targets_of(definition)
     needs_all = definition.order is Order.STRICT or definition.actor is Actor.SESSION
     end_us = max([definition.last_us + 1, *(each.end_us for each in definition.persons)])
-    events = scan.matches(
-        targets.wanted,
-        end_us,
-        include_bots=include_bots,
-        every_event_from_us=definition.start_us if needs_all else None,
-        with_account=definition.actor is Actor.ACCOUNT,
-        as_of_us=definition.as_of_us,
-        whose=whose,
-    )
-    person = persons_of(events, scan.links())
-    sequences = _sequences(definition, targets, events, person)
+    all_from_us = definition.start_us if needs_all else None
+    grouped = None
+    if definition.as_of_us is None and definition.actor is not Actor.ACCOUNT and whose is None:
+        grouped = _from_memory(targets, scan, end_us, all_from_us, include_bots=include_bots)
+    if grouped is None:
+        events = scan.matches(
+            targets.wanted,
+            end_us,
+            include_bots=include_bots,
+            every_event_from_us=all_from_us,
+            with_account=definition.actor is Actor.ACCOUNT,
+            as_of_us=definition.as_of_us,
+            whose=whose,
+        )
+        grouped = _grouped(targets, events, persons_of(events, scan.links()))
+    events, find_person, sequences = grouped
+    sequences = _sequences(definition, targets, events, sequences)
     steps = sequences.mask
     if not targets.are_steps_alone:
         steps = steps & np.uint64((1 << targets.step_count) - 1)
@@ -115,7 +129,7 @@ def match_funnel(
     sequences = sequences._replace(mask=steps)
     chains = match_chains(sequences, lanes, rules, scan.stop)
     now_us = scan.as_of_us if definition.as_of_us is None else min(definition.as_of_us, scan.as_of_us)
-    return Attempts(definition, events, person, sequences, lanes, rules, chains, now_us)
+    return Attempts(definition, events, find_person, sequences, lanes, rules, chains, now_us)
 
 
 def persons_of(events: Matches, links: Links) -> Int64s:
@@ -130,10 +144,36 @@ def persons_of(events: Matches, links: Links) -> Int64s:
     )
 
 
-def _sequences(definition: FunnelDefinition, targets: Targets, events: Matches, person: Int64s) -> Sequences:
-    """The actors' events in order; bit t of the mask set = the event matches target t."""
+class _Grouped(NamedTuple):
+    """Events, whose they are, and how they follow each other; masks of what they can match."""
+
+    events: Matches
+    find_person: Callable[[], Int64s]
+    sequences: Sequences
+
+
+def _from_memory(
+    targets: Targets, scan: Scan, end_us: int, all_from_us: int | None, *, include_bots: bool
+) -> _Grouped | None:
+    found = pick_wanted(scan, targets.wanted, end_us, every_event_from_us=all_from_us, include_bots=include_bots)
+    if found is None:
+        return None
+    picked, rows = found
+    events = Matches(
+        picked.row_number, picked.occurred_at_us, picked.mask, lambda name: getattr(rows, name)[picked.row_number]
+    )
+    sequences = in_order(picked, step_mask(picked.mask, targets), rows.seq, rows.stored)
+    return _Grouped(events, lambda: np.repeat(picked.person, np.diff(picked.offsets)), sequences)
+
+
+def _grouped(targets: Targets, events: Matches, person: Int64s) -> _Grouped:
     can_match = step_mask(events.mask, targets)
     sequences = group_by_actor(person, events.occurred_at_us, events.seq, events.stored, can_match)
+    return _Grouped(events, lambda: person, sequences)
+
+
+def _sequences(definition: FunnelDefinition, targets: Targets, events: Matches, sequences: Sequences) -> Sequences:
+    """The actors' events in order; bit t of the mask set = the event matches target t. sequences: the persons'."""
     if not targets.are_steps_alone:
         resolved = _resolved(definition, targets, events, sequences)
         sequences = sequences._replace(mask=resolved)
@@ -149,7 +189,7 @@ def _sequences(definition: FunnelDefinition, targets: Targets, events: Matches, 
             events.occurred_at_us[named],
             events.seq[named],
             events.stored[named],
-            can_match[named],
+            step_mask(events.mask[named], targets),
         )
         rows = named[grouped.row]
         return grouped._replace(row=rows, mask=mask_by_row[rows])

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.importers.ga4 import EVENT_NAMES, GA4
+from app.ga4_words import EVENT_NAMES
+from app.importers.ga4 import GA4
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "ga4_export"
 

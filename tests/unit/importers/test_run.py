@@ -8,7 +8,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from app.importers import IMPORTERS
+from app.importers import IMPORT_NAMES
 from app.importers.base import Unreadable
 from app.importers.run import import_files
 from app.importers.send import ImportRefused
@@ -87,5 +87,5 @@ def test_an_interrupted_import_says_that_it_may_run_again(console: Console, monk
     assert "stored │ 1,000" in printed
 
 
-def test_the_formats_are_ga4_and_ndjson() -> None:
-    assert [importer.name for importer in IMPORTERS] == ["ga4", "ndjson"]
+def test_the_formats_are_ga4_ndjson_and_csv() -> None:
+    assert IMPORT_NAMES == ("ga4", "ndjson", "csv")

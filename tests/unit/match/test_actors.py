@@ -60,6 +60,18 @@ def test_of_three_customers_on_one_visitor_each_has_a_time_of_the_own() -> None:
     assert persons([(7, 0, at) for at in (9, 10, 19, 20, 29, 30, 99)], links) == [-3, -3, -3, -4, -4, -5, -5]
 
 
+def test_a_device_that_goes_to_and_fro_is_each_time_whoever_logged_in_last() -> None:
+    links = [(7, 3, 10), (7, 4, 20), (7, 3, 30)]
+    assert persons([(7, 0, at) for at in (1, 15, 25, 35)], links) == [-3, -3, -4, -3]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 1000])
+def test_a_device_of_many_logins_is_whoever_came_last_before_each_event(count: int) -> None:
+    links = [(7, customer, 10 * customer) for customer in range(1, count + 1)]
+    events = [(7, 0, 10 * customer + 5) for customer in range(count + 1)]
+    assert persons(events, [(6, 99, 1), *links, (8, 99, 1)]) == [-1, *(-customer for customer in range(1, count + 1))]
+
+
 def test_links_of_visitors_without_events_and_events_of_nobody_linked_do_no_harm() -> None:
     assert persons([(2, 0, 1)], links=[(1, 3, 5), (3, 4, 5), (1_000_000, 5, 5)]) == [2]
     assert persons([(0, 6, 1)], links=[(1, 3, 5)]) == [-6]

@@ -15,7 +15,10 @@ from app.mirror.scan import Scan, open_scan
 MEMORY_BYTES = 256 * 1024**2
 SCHEMA = pa.schema(
     [
-        *((name, pa.int32()) for name in ("storefront_id", "seq", "shape_id", "trust")),
+        *(
+            (name, pa.int32())
+            for name in ("storefront_id", "seq", "shape_id", "trust", "device_context_id", "campaign_context_id")
+        ),
         *((name, pa.int64()) for name in ("stored", "visitor_id", "customer_id", "account_id")),
         *((name, pa.string()) for name in ("event_name", "url", "referrer", "properties")),
         *((name, pa.timestamp("us")) for name in ("occurred_at", "received_at")),
@@ -42,6 +45,8 @@ class Row:
     trust: int = 1
     seq: int = 0
     is_bot: bool | None = None
+    device_context_id: int | None = None
+    campaign_context_id: int | None = None
 
 
 class FilledMirror:

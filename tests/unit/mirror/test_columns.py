@@ -27,7 +27,7 @@ def texts(column: Column) -> list[str | None]:
 
 def kept(filled: FilledMirror) -> list[str]:
     """Which columns are held in memory."""
-    return [subject.name for _, subject in filled.mirror.columns._entries if subject]
+    return [what.name for _, what in filled.mirror.columns._entries if isinstance(what, Subject)]
 
 
 def texts_of(filled: FilledMirror, subject: Subject = COLOUR, storefront_id: int = 1) -> list[str | None]:

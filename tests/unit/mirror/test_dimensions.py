@@ -90,16 +90,58 @@ def test_every_operator(filled: FilledMirror) -> None:
     assert matching(filled, Operator.EQUAL, 12) == [4]
 
 
+def add_contexts(filled: FilledMirror) -> None:
+    """A device and a campaign, both with the number 7."""
+    filled.execute("INSERT INTO device_context VALUES (7, 1, 'mobile', 'Safari', 'iOS', 'de', 'AT')")
+    filled.execute(
+        "INSERT INTO campaign_context VALUES (7, 1, 'email', 'news', 'email', 'May', 'hats', 'top', 'gclid')"
+    )
+
+
+def test_devices_and_campaigns_are_those_that_the_event_names(filled: FilledMirror) -> None:
+    add_contexts(filled)
+    filled.add(Row(device_context_id=7), Row(campaign_context_id=7), Row())
+
+    devices = {name: texts(filled, name) for name in ("device_type", "browser", "os", "language", "country")}
+    assert devices == {
+        "device_type": ["mobile", None, None],
+        "browser": ["Safari", None, None],
+        "os": ["iOS", None, None],
+        "language": ["de", None, None],
+        "country": ["AT", None, None],
+    }
+    utm = {
+        f"utm_{part}": texts(filled, f"utm_{part}")[1] for part in ("source", "medium", "campaign", "term", "content")
+    }
+    assert utm == {
+        "utm_source": "news",
+        "utm_medium": "email",
+        "utm_campaign": "May",
+        "utm_term": "hats",
+        "utm_content": "top",
+    }
+    assert texts(filled, "click_id") == [None, "gclid", None]
+
+
+def test_on_a_page_that_nothing_brought_them_to_people_are_direct(filled: FilledMirror) -> None:
+    add_contexts(filled)
+    filled.add(Row(campaign_context_id=7), Row(trust=1), Row(trust=2, url="/thanks"), Row(trust=2))
+
+    assert texts(filled, "channel") == ["email", "direct", "direct", None]
+
+
 @pytest.mark.parametrize("name", [dimension.name for dimension in DIMENSIONS])
 def test_every_dimension_can_be_a_condition(filled: FilledMirror, name: str) -> None:
-    filled.add(Row(url="https://shop.example/a", referrer="https://shop.example/a"))
+    add_contexts(filled)
+    page = "https://shop.example/a"
+    filled.add(Row(url=page, referrer=page, device_context_id=7, campaign_context_id=7))
     assert matching(filled, Operator.EXISTS, True, name) == [0]
     assert matching(filled, Operator.EQUAL, "no such value", name) == []
 
 
 def test_an_unknown_dimension_is_refused_with_those_that_there_are(filled: FilledMirror) -> None:
     filled.add(Row())
-    known = "page_path, page_host, referrer_host, url, referrer, event, trust"
+    known = ", ".join(dimension.name for dimension in DIMENSIONS)
     with pytest.raises(Invalid, match=f"There is no dimension 'pagepath'; there are {known}."):
         texts(filled, "pagepath")
     with pytest.raises(Invalid, match="There is no dimension"):

@@ -144,9 +144,10 @@ class JourneyMirror:
                 self._written_names.add(name)
             for names, shape_id in self._shapes.items():
                 cursor.execute("INSERT INTO property_shape VALUES (?, ?, ?)", [shape_id, self._storefront_id, names])
-            for link in links:
-                row = [link.visitor_id, link.customer_id, self._storefront_id, link.linked_at_us]
-                cursor.execute("INSERT OR REPLACE INTO visitor_link VALUES (?, ?, ?, ?)", row)
+            in_order = sorted(links, key=lambda link: (link.visitor_id, link.linked_at_us, link.customer_id))
+            for place, link in enumerate(in_order):
+                row = [link.visitor_id, link.customer_id, self._storefront_id, *[link.linked_at_us] * 2, place]
+                cursor.execute("INSERT INTO visitor_link VALUES (?, ?, ?, ?, ?, ?)", row)
             cursor.execute("COMMIT")
 
     def _stored(self, event: JourneyEvent) -> dict[str, object]:

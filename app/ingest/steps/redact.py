@@ -1,0 +1,107 @@
+"""Takes e-mail addresses and card numbers out of what an event says, and counts them.
+
+Ids stay as they are: whoever sends an e-mail address as customer_id has chosen it to be one.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from app.domain.event import Event
+from app.ingest.pipeline import Arrival, Fault
+
+EMAIL, CARD = "email", "card"
+KINDS = (EMAIL, CARD)
+
+# Numbers of goods and orders are as long as those of cards, and one in ten passes for one.
+ID_PROPERTIES = frozenset({"order_id"})
+CODE_PROPERTIES = frozenset({"product_id", "variant_id", "cart_id", "sku", "gtin", "ean", "upc", "isbn", "barcode"})
+_NO_CARDS = ID_PROPERTIES | CODE_PROPERTIES
+
+_DIGITS_MIN, _DIGITS_MAX = 13, 19
+_NUMBER_MIN = 10 ** (_DIGITS_MIN - 1)
+
+# The only looks that most texts get.
+_TEXT_MIN = 6  # characters of the shortest address, a@b.de
+_may_hold_card = re.compile(f"[2-6][0-9 .-]{{{_DIGITS_MIN - 1}}}").search
+# Each run of characters is tried once, from its beginning: a text of nothing but them takes no longer than another.
+# `@2x.` is how pictures of twice the resolution are named.
+_EMAIL = re.compile(
+    r"(?<![\w.+'-])[\w.+'-]++(?:@|%40)(?![0-9]x\.)(?:[\w-]++\.)+(?:[^\W\d_]{2,}|xn--[\w-]+)", re.IGNORECASE
+)
+# A UUID is no number, though a hundredth of them have as many digits in a row.
+_CARD = re.compile(
+    "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+    f"|(?<![0-9A-Za-z])[2-6](?:[ .-]?[0-9]){{{_DIGITS_MIN - 1},{_DIGITS_MAX - 1}}}(?![0-9A-Za-z])"
+)
+# Who issues cards, and with how many digits (ISO/IEC 7812): Visa; Mastercard; American Express; Diners Club and JCB;
+# Discover, UnionPay and Maestro; Maestro.
+_is_issued = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3[05689]\d{12,17}|6\d{12,18}|5[06-8]\d{11,17}"
+).fullmatch
+_SEPARATORS = str.maketrans("", "", " .-")
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)  # digits of twice the digit, added up
+
+
+def redact(event: Event, arrival: Arrival) -> Fault | None:
+    if arrival.redacts:
+        found = arrival.redacted
+        event.url = event.url and redacted(event.url, found)
+        event.referrer = event.referrer and redacted(event.referrer, found)
+        _redact_members(event.properties, event.properties.items(), found)
+    return None
+
+
+def redacted(text: str, found: Counter[str], *, is_code: bool = False) -> str:
+    """The text with `[email]` and `[card]`; found: how many of each kind, added to. is_code: cards are none here."""
+    if not _is_suspect(text):
+        return text
+    text, count = _EMAIL.subn("[email]", text)
+    if count:
+        found[EMAIL] += count
+    return text if is_code else _CARD.sub(lambda match: _without_card(match[0], found), text)
+
+
+def _is_suspect(text: str) -> bool:
+    return len(text) >= _TEXT_MIN and (
+        "@" in text or "%40" in text or (len(text) >= _DIGITS_MIN and _may_hold_card(text) is not None)
+    )
+
+
+def _redact_members(holder: Any, members: Iterable[tuple[Any, Any]], found: Counter[str]) -> None:
+    """In place: of an object or an array its members, nested ones too (no deeper than events may be)."""
+    for key, value in members:
+        kind = type(value)
+        if kind is str:
+            # As _is_suspect; written out here, where every text comes by.
+            if (
+                len(value) >= _TEXT_MIN
+                and ("@" in value or "%40" in value or (len(value) >= _DIGITS_MIN and _may_hold_card(value)))
+                and key not in ID_PROPERTIES
+            ):
+                holder[key] = redacted(value, found, is_code=key in CODE_PROPERTIES)
+        elif kind is dict:
+            _redact_members(value, value.items(), found)
+        elif kind is list:
+            _redact_members(value, enumerate(value), found)
+        elif kind is int and value >= _NUMBER_MIN and key not in _NO_CARDS and _is_card(str(value)):
+            found[CARD] += 1
+            holder[key] = "[card]"
+
+
+def _without_card(run: str, found: Counter[str]) -> str:
+    """A card's number may be followed by other figures: by when it expires, and by its check number."""
+    for end in range(len(run), _DIGITS_MIN - 1, -1):
+        if not run[end : end + 1].isdigit() and _is_card(run[:end].translate(_SEPARATORS)):
+            found[CARD] += 1
+            return "[card]" + run[end:]
+    return run
+
+
+def _is_card(digits: str) -> bool:
+    """Issued by somebody, and with the right last digit (Luhn's)."""
+    if not _is_issued(digits):
+        return False
+    last_first = [int(digit) for digit in reversed(digits)]
+    return (sum(last_first[::2]) + sum(_DOUBLED[digit] for digit in last_first[1::2])) % 10 == 0

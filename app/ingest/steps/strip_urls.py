@@ -1,0 +1,52 @@
+"""Takes out of addresses what can name a person or open a door: queries, fragments, user and password."""
+
+import re
+from functools import lru_cache
+
+from app.domain.event import Event
+from app.ingest.context.parameters import is_kept
+from app.ingest.pipeline import Arrival, Fault
+
+CACHE_MAX_ENTRIES = 4_000  # addresses; those of pages come again and again
+
+# Properties that hold the address of a page, or its query, by our names.
+ADDRESS_PROPERTIES = frozenset({"url", "referrer", "link_url", "search"})
+# A fragment that is a page of its own: `#/cart`, `#!/cart`.
+_ROUTES = ("/", "!")
+_up_to_user = re.compile("((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@").match
+
+
+def strip_urls(event: Event, arrival: Arrival) -> Fault | None:
+    del arrival
+    if event.url is not None:
+        event.url = stripped(event.url)
+    if event.referrer is not None:
+        event.referrer = stripped(event.referrer)
+    properties = event.properties
+    if not ADDRESS_PROPERTIES.isdisjoint(properties):
+        for name in ADDRESS_PROPERTIES & properties.keys():
+            if isinstance(value := properties[name], str):
+                properties[name] = stripped(value)
+    return None
+
+
+def stripped(url: str) -> str:
+    """Of its query what says which campaign brought somebody, its fragment if it is a route; no user, no password."""
+    if "?" in url or "#" in url or "@" in url:
+        return _stripped(url)
+    return url
+
+
+@lru_cache(maxsize=CACHE_MAX_ENTRIES)
+def _stripped(url: str) -> str:
+    if user := _up_to_user(url):
+        url = user[1] + url[user.end() :]
+    url, _, fragment = url.partition("#")
+    url = _with_kept_query(url)
+    return f"{url}#{_with_kept_query(fragment)}" if fragment.startswith(_ROUTES) else url
+
+
+def _with_kept_query(url: str) -> str:
+    path, _, query = url.partition("?")
+    kept = "&".join(filter(is_kept, query.split("&")))
+    return f"{path}?{kept}" if kept else path

@@ -1,0 +1,95 @@
+"""Stands before the service: lets requests through, refuses them, or hides that they were answered."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+RETRY_AFTER_SECONDS = 1
+
+
+class Mode(Enum):
+    OPEN = auto()
+    UNAVAILABLE = auto()  # 503 with Retry-After, before the service sees anything
+    SILENT = auto()  # the service stores, but its reply does not arrive
+
+
+@dataclass
+class Knock:
+    """One request with events. at: seconds on the monotonic clock."""
+
+    at: float
+    body: bytes
+    content_type: str
+    is_beacon: bool
+    mode: Mode
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.body)["events"]
+        return found
+
+
+@dataclass
+class Door:
+    """An ASGI application around another."""
+
+    app: ASGIApp
+    mode: Mode = Mode.OPEN
+    script_delay_seconds: float = 0.0
+    knocks: list[Knock] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/t.js":
+            await asyncio.sleep(self.script_delay_seconds)
+        if scope["type"] != "http" or scope["path"] != "/v1/events":
+            await self.app(scope, receive, send)
+            return
+        body = await _whole(receive)
+        headers = dict(scope["headers"])
+        # Chromium says of a beacon that nobody will read the reply.
+        is_beacon = headers.get(b"sec-fetch-mode") == b"no-cors"
+        content_type = headers.get(b"content-type", b"").decode()
+        self.knocks.append(Knock(time.monotonic(), body, content_type, is_beacon, self.mode))
+        if self.mode is Mode.UNAVAILABLE:
+            await _refuse(send, headers.get(b"origin", b"*"))
+        elif self.mode is Mode.SILENT:
+            await self.app(scope, _replayed(body), _unheard)
+            await asyncio.Event().wait()  # until the page, or the server, goes
+        else:
+            await self.app(scope, _replayed(body), send)
+
+
+async def _whole(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+def _replayed(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+async def _unheard(message: Message) -> None:
+    del message
+
+
+async def _refuse(send: Send, origin: bytes) -> None:
+    headers = [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", b"Retry-After"),
+        (b"retry-after", str(RETRY_AFTER_SECONDS).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,35 @@
+"""Ids that programs write for nobody make no customer."""
+
+import pytest
+
+from app.domain.outcome import RejectReason
+from app.ingest.pipeline import Arrival
+from app.ingest.steps.refuse_customer import refuse_customer
+from tests.events import NOW, stored_event
+
+
+@pytest.mark.parametrize(
+    "customer",
+    ["null", "NULL", " undefined ", "0", "-1", "None", "NaN", "Anonymous", "guest", "unknown", "true", "False", "", "  ",
+     "[object Object]", "nil", "N/A", "(not set)", "00000000-0000-0000-0000-000000000000"],
+)  # fmt: skip
+def test_an_event_of_nobodys_customer_stays_its_visitors(customer: str) -> None:
+    event, arrival = stored_event(visitor="phone", customer=customer), Arrival(NOW, None)
+    assert refuse_customer(event, arrival) is None
+    assert (event.visitor_key, event.customer_key) == ("phone", None)
+    assert arrival.customers_refused == 1
+
+
+def test_without_a_visitor_it_is_refused() -> None:
+    arrival = Arrival(NOW, None)
+    fault = refuse_customer(stored_event(visitor=None, customer="undefined"), arrival)
+    assert fault is not None
+    assert (fault.reason, fault.pointer) == (RejectReason.BAD_CUSTOMER, "/customer_id")
+    assert arrival.customers_refused == 0
+
+
+@pytest.mark.parametrize("customer", [None, "ana", "00", "1", "nullius", "guest-17", "-", "Ana Guest"])
+def test_other_customers_are_taken_as_they_are(customer: str | None) -> None:
+    event, arrival = stored_event(visitor="phone", customer=customer), Arrival(NOW, None)
+    assert refuse_customer(event, arrival) is None
+    assert (event.customer_key, arrival.customers_refused) == (customer, 0)

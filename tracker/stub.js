@@ -1,0 +1,2 @@
+window.footfall ||= Object.assign((...given) => footfall.q.push(["track", given]), { q: [] });
+for (const name of ["identify", "consent", "flush"]) footfall[name] ||= (...given) => footfall.q.push([name, given]);
