@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     report_concurrency: int = Field(2, ge=1)
     report_timeout_seconds: float = Field(30.0, gt=0)
     report_results_bytes: int = Field(64 * 1024**2, ge=0)
-    report_cache_bytes: int = Field(512 * 1024**2, ge=0)
+    report_cache_bytes: int = Field(768 * 1024**2, ge=0)
     published_funnels_max: int = Field(50, ge=0, le=1_000)
     publish_interval_seconds: float = Field(300.0, gt=0)
     mirror_memory_bytes: int = Field(2 * 1024**3, ge=64 * 1024**2)

@@ -257,7 +257,7 @@ async def _lifespan(
             flag_check("background", lambda: jobs.healthy, "a job has died: restart the service"),
         ]
         app.include_router(ops_router(checks, metrics, VERSION))
-        app.include_router(persons_router(url, keys))
+        app.include_router(persons_router(url, keys, clock))
         app.include_router(quarantine_router(reading, keys))
         app.include_router(ledger_router(reading, keys, clock, spool.pending if spool else dict))
         logger.info("service started", extra={"action": "started", "version": VERSION})

@@ -1,4 +1,4 @@
-"""The example requests under tests/golden, one folder per wire format; `docs/adding-a-format.md` says how to add one."""
+"""Example requests under tests/golden, one folder per wire format; `docs/adding-a-format.md` says how to add one."""
 
 import json
 from dataclasses import dataclass

@@ -145,6 +145,35 @@ def in_order(picked: Picked, step_mask: UInt64s, seq: Int32s, stored: Int64s) ->
     return sequences
 
 
+def first_rows(timelines: Timelines, persons: Int64s, end_us: int, row_count: int, *, include_bots: bool) -> Int64s:
+    """Per person the row_number of the first event before end_us; -1 for none."""
+    found = np.full(len(persons), -1, np.int64)
+    places = np.minimum(np.searchsorted(timelines.person, persons), len(timelines.person) - 1)
+    known = np.flatnonzero(timelines.person[places] == persons) if len(timelines.person) else places[:0]
+    _find_firsts(known, places, timelines, end_us, row_count, include_bots, found)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _find_firsts(
+    known: Int64s,
+    places: Int64s,
+    timelines: Timelines,
+    end_us: int,
+    row_count: int,
+    include_bots: bool,
+    found: Int64s,
+) -> None:
+    for each in known:
+        place = places[each]
+        for i in range(timelines.offsets[place], timelines.offsets[place + 1]):
+            if timelines.occurred_at_us[i] >= end_us:
+                break
+            if timelines.row_number[i] < row_count and (include_bots or timelines.marked_name[i] >= 0):
+                found[each] = timelines.row_number[i]
+                break
+
+
 def _shares(offsets: Int64s) -> list[tuple[int, int]]:
     """Ranges of persons with about as many events each."""
     parts = split_evenly(int(offsets[-1]), parts_of(int(offsets[-1])))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import duckdb
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "Scan",
     "Seen",
     "Subject",
+    "Together",
     "Wanted",
     "Whose",
     "open_scan",
@@ -44,6 +45,17 @@ UInt64s = npt.NDArray[np.uint64]
 
 # The parameters are those of a Whose.
 OF_WHOM = "AND (list_contains(?::BIGINT[], visitor_id) OR list_contains(?::BIGINT[], customer_id))"
+# Purpose: whom a customer, or a visitor, ({whose}: $2, of storefront $1) was seen with: since and until when, and the
+# times at which that was undone.
+SEEN_TOGETHER = """
+    SELECT visitor_id, customer_id, min(occurred_at_us), max(occurred_at_us), any_value(undone_at_us), count(*)
+    FROM event LEFT JOIN (
+        SELECT visitor_id, customer_id, list(until_us ORDER BY until_us) AS undone_at_us
+        FROM visitor_unlink GROUP BY visitor_id, customer_id
+    ) USING (visitor_id, customer_id)
+    WHERE storefront_id = ? AND {whose} = ? AND visitor_id IS NOT NULL AND customer_id IS NOT NULL
+    GROUP BY visitor_id, customer_id ORDER BY max(occurred_at_us) DESC, visitor_id, customer_id
+"""
 # Purpose: the rows [$2, $3) of a storefront ($1) as `Resident.extended` takes them.
 RESIDENT_ROWS = """
     SELECT row_number, name_id, occurred_at_us, coalesce(visitor_id, 0) AS visitor_id,
@@ -51,6 +63,17 @@ RESIDENT_ROWS = """
     FROM event WHERE storefront_id = ? AND row_number >= ? AND row_number < ?
 """
 PIECE_ROWS = 1_000_000  # read at once into a column: bounds what is held besides the column itself
+
+
+class Together(NamedTuple):
+    """A visitor and a customer that events name both. undone_at_us: ascending."""
+
+    visitor_id: int
+    customer_id: int
+    first_us: int
+    last_us: int
+    undone_at_us: list[int] | None
+    event_count: int
 
 
 class Whose(NamedTuple):
@@ -266,6 +289,13 @@ class Scan:
             [self.storefront_id],
         )
         return Links(found["visitor_id"], found["customer_id"], found["linked_at_us"])
+
+    def seen_together(self, whose: Literal["visitor_id", "customer_id"], number: int) -> list[Together]:
+        """Whom a visitor or a customer was ever seen with, the latest first."""
+        found = self._cursor.execute(SEEN_TOGETHER.format(whose=whose), [self.storefront_id, number])
+        together = [Together(*row) for row in found.fetchall()]
+        self.events_read += sum(each.event_count for each in together)
+        return together
 
     def _names(self) -> dict[str, int]:
         return {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}

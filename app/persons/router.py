@@ -1,31 +1,28 @@
-"""Routes for the rights of a person: erasure, its receipt, and access."""
+"""Routes for the rights of a person: erasure, its receipt, and access; and to undo who a visitor was taken for."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Self
 
-import asyncpg
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from app.access import storefront_of_key
+from app.clock import Clock
 from app.domain.storefront import KeyDirectory, KeyKind, Storefront
-from app.errors import NotFound, Unavailable
+from app.errors import NotFound
+from app.persons.connections import Connections
 from app.persons.export import export_lines
+from app.persons.unlinking import unlinking_router
 from app.storage.database import DatabaseUrl
 from app.storage.erasures import Erasure, find_erasure, request_erasure
-from app.storage.persons import BRIEF_STATEMENT_SECONDS, Person, PersonKind, find_person, work_connection
+from app.storage.persons import Person, PersonKind, find_person
 
 # Most erasures are through within a second; who asks for one of many millions of events need not wait for it.
 RECEIPT_WAIT_SECONDS = 10.0
 RECEIPT_LOOK_SECONDS = 0.25
-# Each export takes a connection for as long as it takes to read every event; all else takes one for a moment.
-EXPORTS_AT_ONCE = 2
-CONNECTIONS_MAX = 4
-
 PersonId = Annotated[
     str,
     Path(description="the sender's id: a customer_id, or else a visitor_id", max_length=200, pattern=r"^[^\x00]+$"),
@@ -63,34 +60,13 @@ class Receipt(BaseModel):
         )
 
 
-class Connections:
-    """A few for all requests of these routes together."""
-
-    def __init__(self, url: DatabaseUrl) -> None:
-        self._url = url
-        self._brief, self._exports = asyncio.Semaphore(CONNECTIONS_MAX), asyncio.Semaphore(EXPORTS_AT_ONCE)
-
-    @asynccontextmanager
-    async def brief(self) -> AsyncIterator[asyncpg.Connection]:
-        """For a look or a change. Raises Unavailable."""
-        async with self._brief:
-            try:
-                async with work_connection(self._url, statement_seconds=BRIEF_STATEMENT_SECONDS) as connection:
-                    yield connection
-            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-                raise Unavailable("Postgres can't be reached; try again.", retry_after_seconds=5) from error
-
-    @asynccontextmanager
-    async def for_export(self) -> AsyncIterator[asyncpg.Connection]:
-        async with self._exports, work_connection(self._url) as connection:
-            yield connection
-
-
-def persons_router(url: DatabaseUrl, keys: KeyDirectory) -> APIRouter:
+def persons_router(url: DatabaseUrl, keys: KeyDirectory, clock: Clock) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["persons"])
     reader = storefront_of_key(keys, KeyKind.READ, KeyKind.ADMIN, task="seeing what is held about a person")
     admin = storefront_of_key(keys, KeyKind.ADMIN, task="erasing a person")
     connections = Connections(url)
+    # Before the erasure of persons, whose ids may hold slashes.
+    router.include_router(unlinking_router(connections, keys, clock))
 
     @router.delete("/persons/{person_id:path}", summary="Erase a person (admin key)", status_code=202)
     async def erase_person(

@@ -14,9 +14,10 @@ from app.reports.funnel.drop_off import DROP_OFF, DropOffParams, DropOffQuery, D
 from app.reports.funnel.params import FunnelParams
 from app.reports.funnel.people import PEOPLE, PeopleParams, PeopleQuery, PeopleResult
 from app.reports.journey import JOURNEY, JourneyParams, JourneyQuery, JourneyResult
+from app.reports.links import LINKS, LinksParams, LinksQuery, LinksResult
 from app.reports.saved import FunnelName, OtherRange, find_saved
 from app.storage.person_keys import driver_connection, sender_keys
-from app.storage.persons import find_person
+from app.storage.persons import find_id, find_person
 
 PersonId = Annotated[
     str,
@@ -113,5 +114,23 @@ def journey_router(reading: AsyncEngine, answers: Answers, reader: StorefrontOfK
         visitor_ids = {*person.visitor_ids, *person.shared_visitor_ids}
         params = JourneyParams(visitor_ids=tuple(sorted(visitor_ids)), customer_ids=person.customer_ids, query=query)
         return await answers.reply(JOURNEY, params, storefront, request, partial(name_visitors, storefront))
+
+    async def name_both(storefront: Storefront, result: LinksResult) -> None:
+        ids = {"visitors": result.visitor_ids, "customers": result.customer_ids}
+        result.name(await sender_keys(reading, storefront.storefront_id, **ids))
+
+    @router.get("/{person_id:path}/links", summary="Who was seen with whom", response_model=LinksResult)
+    async def links(
+        person_id: PersonId,
+        query: Annotated[LinksQuery, Query()],
+        storefront: Annotated[Storefront, Depends(reader)],
+        request: Request,
+    ) -> Response:
+        async with driver_connection(reading) as connection:
+            found = await find_id(connection, storefront.storefront_id, person_id, query.kind)
+        if found is None:
+            raise NotFound("Nobody is known under this id; ids are compared character by character.")
+        params = LinksParams(of=found[0], number=found[1], limit=query.limit)
+        return await answers.reply(LINKS, params, storefront, request, partial(name_both, storefront))
 
     return router

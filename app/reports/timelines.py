@@ -81,6 +81,19 @@ def pick_wanted(
     return picked, look.rows
 
 
+def first_touches(scan: Scan, persons: Int64s, end_us: int, *, include_bots: bool) -> Int64s | None:
+    """Per person the row_number of the first event ever, of any name, before end_us; None when it has to be asked."""
+    look = look_at(scan)
+    if look is None:
+        return None
+    find = partial(
+        match.first_rows, persons=persons, end_us=end_us, row_count=len(look.rows.name_id), include_bots=include_bots
+    )
+    recent, kept = find(look.recent), find(look.kept)
+    kept[np.isin(persons, look.kept.person[look.left_out])] = -1
+    return np.where(recent >= 0, recent, kept)
+
+
 def _nothing() -> Kept:
     none = np.zeros(0, np.int64)
     few = np.zeros(0, np.int32)

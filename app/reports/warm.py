@@ -11,7 +11,7 @@ from app.match.presence import Spans, mark_presence, no_presence
 from app.match.reasons import why_stopped
 from app.match.rules import Exclusions, Lanes, Rules
 from app.match.sessions import split_sessions
-from app.match.timelines import Asked, Picked, Rows, changed_visitors, in_order, pick, timelines_of
+from app.match.timelines import Asked, Picked, Rows, changed_visitors, first_rows, in_order, pick, timelines_of
 
 
 def compile_matchers() -> None:
@@ -24,7 +24,9 @@ def compile_matchers() -> None:
     sequences = group_by_actor(persons, one, number, one, mask)
     rows = Rows(one - 1, number, one, number, one, np.zeros(1, np.bool_))
     asked = Asked(mask, one, one, 0, 1, 1, True)
-    in_order(pick(timelines_of(persons, rows), asked, none), mask, number, one)
+    timelines = timelines_of(persons, rows)
+    in_order(pick(timelines, asked, none), mask, number, one)
+    first_rows(timelines, persons, 1, 1, include_bots=True)
     twice = np.ones(2, np.int64)
     in_order(Picked(2 * np.arange(2), one, twice - 1, twice, twice.view(np.uint64)), twice.view(np.uint64), number, one)
     changed_visitors(one, one, one, none, none, none)

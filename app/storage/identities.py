@@ -1,4 +1,4 @@
-"""From the senders' texts for visitors, customers and accounts to our ids, and who is linked to whom."""
+"""From the senders' texts for visitors, customers and accounts to our ids, and who was seen with whom."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -44,14 +44,24 @@ RESOLVE = {name: _resolve_sql(name) for name in ("visitor", "customer", "account
 # A key can slip away, to a writer that commits between two statements; or it is erased just then, which is rare.
 RESOLVE_TRIES = 4
 
-# Purpose: remember when a visitor was first seen as a customer. A row that changes gets the changing transaction's
-# id, so that followers see it again.
+# Purpose: remember who was ever seen with whom, and when first, for those who look for all that is a person's. Reports
+# go by the events themselves. A row that changes gets the changing transaction's id, for followers of before.
 LINK = """
     INSERT INTO visitor_link (storefront_id, visitor_id, customer_id, linked_at)
     SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::timestamptz[])
     ON CONFLICT (visitor_id, customer_id) DO UPDATE
     SET linked_at = excluded.linked_at, xid = pg_current_xact_id()
     WHERE excluded.linked_at < visitor_link.linked_at
+"""
+
+# Purpose: what linked a customer ($2) and a visitor ($3) of a storefront ($1) until now ($4) does not count any more.
+UNLINK = """
+    INSERT INTO visitor_unlink (visitor_id, customer_id, storefront_id, unlinked_at)
+    SELECT visitor_id, customer_id, $1, $4::timestamptz
+    FROM visitor_link JOIN visitor USING (visitor_id) JOIN customer USING (customer_id)
+    WHERE visitor_key = $3 AND visitor.storefront_id = $1 AND customer_key = $2 AND customer.storefront_id = $1
+    ON CONFLICT (visitor_id, customer_id, unlinked_at) DO UPDATE SET xid = pg_current_xact_id()
+    RETURNING visitor_id
 """
 
 Link = tuple[int, int]  # (visitor_id, customer_id)
@@ -158,6 +168,13 @@ class Identities:
         rows = sorted((storefront_id, *link, linked_at) for link, (linked_at, storefront_id) in new.items())
         await connection.execute(LINK, *(list(column) for column in zip(*rows, strict=True)))
         found.links = {link: linked_at for link, (linked_at, _) in new.items()}
+
+
+async def unlink(
+    connection: asyncpg.Connection, storefront_id: int, customer_key: str, visitor_key: str, at: datetime
+) -> bool:
+    """Undo that the visitor is the customer, for all events by `at`. Returns whether they were ever seen together."""
+    return await connection.fetchval(UNLINK, storefront_id, customer_key, visitor_key, at) is not None
 
 
 def _key(storefront_id: int, text: str | None) -> Key | None:

@@ -225,6 +225,18 @@ async def with_times(connection: asyncpg.Connection, person: Person) -> Person:
     return replace(person, shared=shared)
 
 
+async def find_id(
+    connection: asyncpg.Connection, storefront_id: int, key: str, kind: PersonKind | None = None
+) -> tuple[PersonKind, int] | None:
+    """Our id of what the sender calls `key`: a customer's, or else a visitor's, whoever that was."""
+    for each in PersonKind:
+        if kind in (None, each):
+            found = await connection.fetchval(FIND[each], storefront_id, key)
+            if found is not None:
+                return each, found
+    return None
+
+
 async def _customer(connection: asyncpg.Connection, storefront_id: int, customer_id: int) -> Person:
     key = await connection.fetchval("SELECT customer_key FROM customer WHERE customer_id = $1", customer_id)
     own: list[int] = []

@@ -100,6 +100,30 @@ async def test_the_browsers_order_and_the_webhooks_are_of_one_person(service: Se
     assert [step["reached_count"] for step in answer["steps"]] == [1, 1, 1], answer
 
 
+async def test_an_order_counts_once_with_the_shop_systems_figure_whoever_else_reports_it(
+    service: Service, shopify_id: int
+) -> None:
+    """The page reports it twice and without shipping; the shop system says what was paid, and what was paid back."""
+    browser = {
+        "event": "order_completed",
+        "visitor_id": "browser-7",
+        "client_time": "2026-03-02T11:41:00Z",
+        "properties": {"order_id": "5812004417", "value": 70.5, "currency": "EUR"},
+    }
+    await service.send([browser, browser])
+    await send_order(service, shopify_id)
+    for name, topic in (("order_paid_by_a_guest", "orders/paid"), ("refund", "refunds/create")):
+        body = golden(f"shopify/{name}")
+        await post(service, SHOPIFY, shopify_id, body, shopify_headers(topic, body))
+
+    day = {"start": "2026-03-02T00:00:00Z", "end": "2026-03-03T00:00:00Z"}
+    answer = (await service.client.get("/v1/reports/revenue", params=day, headers=service.reader)).json()
+
+    [euros] = answer["currencies"]
+    figures = {name: euros[name] for name in ("order_count", "gross", "refunds", "revenue")}
+    assert figures == {"order_count": 1, "gross": 75.4, "refunds": 15.3, "revenue": 60.1}
+
+
 async def test_what_is_no_order_is_answered_200_and_only_its_topic_is_kept(service: Service, shopify_id: int) -> None:
     body = golden("shopify/unknown_topic")
 

@@ -27,7 +27,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     # Without the word Headless, by which the service knows machines. A context's own is not used for beacons.
-    "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
 ]
 PATIENCE_SECONDS = 15.0
 
@@ -83,11 +83,16 @@ class Shop:
         page.wait_for_function("window.footfall && !window.footfall.q")
         return page
 
+    def close(self, page: "Page") -> None:
+        """As its visitor does."""
+        with page.expect_event("close"):
+            page.close(run_before_unload=True)
+
     def set_door(self, mode: Mode) -> None:
         self.backend.door.mode = mode
 
     def knocks(self) -> Sequence[Knock]:
-        return [knock for knock in self.backend.door.knocks if knock.body]
+        return [knock for knock in self.backend.door.knocks if knock.key == self.write_key]
 
     def events(self) -> list[Stored]:
         return self.backend.events(self.storefront_id)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,7 @@ class Knock:
     """One request with events. at: seconds on the monotonic clock."""
 
     at: float
+    key: str
     body: bytes
     content_type: str
     is_beacon: bool
@@ -51,10 +53,11 @@ class Door:
             return
         body = await _whole(receive)
         headers = dict(scope["headers"])
+        key = parse_qs(scope["query_string"].decode())["key"][0]
         # Chromium says of a beacon that nobody will read the reply.
         is_beacon = headers.get(b"sec-fetch-mode") == b"no-cors"
         content_type = headers.get(b"content-type", b"").decode()
-        self.knocks.append(Knock(time.monotonic(), body, content_type, is_beacon, self.mode))
+        self.knocks.append(Knock(time.monotonic(), key, body, content_type, is_beacon, self.mode))
         if self.mode is Mode.UNAVAILABLE:
             await _refuse(send, headers.get(b"origin", b"*"))
         elif self.mode is Mode.SILENT:

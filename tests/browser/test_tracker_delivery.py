@@ -48,8 +48,7 @@ def test_events_survive_a_closed_tab_while_the_service_is_unavailable(shop: Shop
     shop.set_door(Mode.UNAVAILABLE)
     page = shop.open()
     page.evaluate("footfall('product_added'); footfall('order_completed', {order_id: '7'})")
-    page.close(run_before_unload=True)
-    wait_until(lambda: not shop.context.pages)
+    shop.close(page)
     shop.set_door(Mode.OPEN)
 
     shop.open()
@@ -61,7 +60,7 @@ def test_a_batch_whose_reply_was_lost_with_its_tab_is_stored_once(shop: Shop) ->
     page = shop.open()
     page.evaluate("footfall('product_added')")
     wait_until(lambda: "product_added" in shop.names() or len(shop.knocks()) > 0)
-    page.close()
+    shop.close(page)
     shop.set_door(Mode.OPEN)
 
     shop.open()
@@ -81,7 +80,7 @@ def test_an_order_arrives_though_the_tab_is_closed_at_once(shop: Shop) -> None:
     page = shop.open()
 
     page.evaluate("footfall('order_completed', {order_id: '7'})")
-    page.close(run_before_unload=True)
+    shop.close(page)
     shop.wait_for("page_viewed", "order_completed")
 
 

@@ -130,7 +130,7 @@ def links(mirror: Mirror) -> list[tuple[int, int, str, str]]:
         SELECT visitor_id, customer_id, make_timestamp(since_us)::DATE::VARCHAR, make_timestamp(until_us)::DATE::VARCHAR
         FROM visitor_link ORDER BY visitor_id, place
     """
-    return [(visitor_id, customer_id, *times) for visitor_id, customer_id, *times in read(mirror, query)]  # type: ignore[misc]
+    return [(visitor_id, customer_id, *times) for visitor_id, customer_id, *times in read(mirror, query)]
 
 
 def test_links_follow_the_events_that_name_both_whenever_they_come(mirror: Mirror, database: DatabaseUrl) -> None:

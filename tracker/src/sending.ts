@@ -6,6 +6,7 @@ import { EVENT, isLasting, names, remove, set, texts, WAIT_UNTIL } from "./store
 const DELAY_MS = 300; // what happens within is sent together
 const BACKOFF_MS = 1_000; // after the first failure; doubled after each further one
 const BACKOFF_DOUBLINGS_MAX = 8; // about four minutes
+const SETTLE_MS = 99; // until other tabs see what is gone from the store
 const WAIT_MAX_MS = 3_600_000; // a longer wait comes from a clock that was wrong
 // Browsers take 64 KiB in requests that outlive their page. A character takes at most three bytes.
 const BATCH_MAX_CHARACTERS = 20_000;
@@ -31,7 +32,6 @@ export const flush = (): void => {
   clearTimeout(timer);
   timer = 0;
   if (isSending) return;
-  if (waitMs()) return schedule();
   isSending = true;
   // One tab at a time: what another one has sent meanwhile is gone from the store then.
   (isLasting && navigator.locks ? navigator.locks.request(EVENT, send) : send()).then(rest, rest);
@@ -45,7 +45,8 @@ export const tryAgain = (): void => {
 
 /** The page may be gone in a moment. What a beacon takes is kept nevertheless: nobody tells whether it arrives. */
 export const sendBeacon = (): void => {
-  if (hasNews && !(isLasting && waitMs())) hasNews = !navigator.sendBeacon(endpoint, bodyOf(nextBatch()));
+  const batch = nextBatch();
+  if (hasNews && batch.length && !(isLasting && waitMs())) hasNews = !navigator.sendBeacon(endpoint, bodyOf(batch));
 };
 
 /** After sending. */
@@ -65,20 +66,21 @@ const waitMs = (): number => {
 
 const send = async (): Promise<void> => {
   const batch = nextBatch();
-  if (!batch.length) return;
+  if (!batch.length || waitMs()) return;
   let wait = BACKOFF_MS << Math.min(failureCount++, BACKOFF_DOUBLINGS_MAX);
   try {
     const reply = await fetch(endpoint, { method: "POST", body: bodyOf(batch), keepalive: true });
-    if (!/408|429|5../.test("" + reply.status)) {
+    if (/408|429|5../.test("" + reply.status)) {
+      wait = Math.max(wait, +reply.headers.get("Retry-After")! * 1_000 || 0);
+    } else {
       batch.forEach(remove);
-      failureCount = 0;
-      return;
+      wait = failureCount = 0;
     }
-    wait = Math.max(wait, +reply.headers.get("Retry-After")! * 1_000 || 0);
   } catch {
     // No connection.
   }
   set(WAIT_UNTIL, Date.now() + wait * (1 + Math.random() / 2));
+  return new Promise((done) => setTimeout(done, SETTLE_MS));
 };
 
 /** The oldest that go into one request. */

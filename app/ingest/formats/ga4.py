@@ -25,8 +25,6 @@ from app.ingest.formats.foreign import (
 )
 from app.ingest.formats.native_checks import Refused
 from app.ingest.formats.native_event import NAME_MAX
-from app.ingest.pipeline import run_pipeline
-from app.ingest.steps import STEPS
 
 # Of an event, beside its parameters: our own field, see docs/clients/ga4.md.
 ID_FIELD = "event_id"
@@ -78,6 +76,10 @@ class Ga4ValidationFormat(Ga4Format):
 
     def decode(self, body: bytes, context: RequestContext) -> Decoded:
         """Nothing is received, so that nothing is stored or counted; what is wrong goes to the reply as `sent_ids`."""
+        # The pipeline imports the formats; only here does one of them ask what would become of its events.
+        from app.ingest.pipeline import run_pipeline  # noqa: PLC0415
+        from app.ingest.steps import STEPS  # noqa: PLC0415
+
         try:
             decoded = super().decode(body, context)
         except Unreadable as fault:

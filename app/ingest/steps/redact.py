@@ -28,11 +28,11 @@ _may_hold_card = re.compile(f"[2-6][0-9 .-]{{{_DIGITS_MIN - 1}}}").search
 # Each run of characters is tried once, from its beginning: a text of nothing but them takes no longer than another.
 # `@2x.` is how pictures of twice the resolution are named.
 _EMAIL = re.compile(
-    r"(?<![\w.+'-])[\w.+'-]++(?:@|%40)(?![0-9]x\.)(?:[\w-]++\.)+(?:[^\W\d_]{2,}|xn--[\w-]+)", re.IGNORECASE
+    r"(?<![\w.+'-])[\w.+'-]++(?:@|%40)(?![0-9]x\.)(?:[\w-]++\.)+(?:xn--[\w-]+|[^\W\d_]{2,})", re.IGNORECASE
 )
 # A UUID is no number, though a hundredth of them have as many digits in a row.
 _CARD = re.compile(
-    "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+    "([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
     f"|(?<![0-9A-Za-z])[2-6](?:[ .-]?[0-9]){{{_DIGITS_MIN - 1},{_DIGITS_MAX - 1}}}(?![0-9A-Za-z])"
 )
 # Who issues cards, and with how many digits (ISO/IEC 7812): Visa; Mastercard; American Express; Diners Club and JCB;
@@ -60,7 +60,7 @@ def redacted(text: str, found: Counter[str], *, is_code: bool = False) -> str:
     text, count = _EMAIL.subn("[email]", text)
     if count:
         found[EMAIL] += count
-    return text if is_code else _CARD.sub(lambda match: _without_card(match[0], found), text)
+    return text if is_code else _CARD.sub(lambda run: run[1] or _without_card(run[0], found), text)
 
 
 def _is_suspect(text: str) -> bool:

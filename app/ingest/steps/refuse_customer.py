@@ -1,4 +1,4 @@
-"""Keeps what programs write when nobody is logged in from becoming a customer: all visitors would be that one person."""
+"""Keeps what programs write when nobody is logged in from becoming a customer, whom everybody would be then."""
 
 from app.domain.event import Event
 from app.domain.outcome import RejectReason

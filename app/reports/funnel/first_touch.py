@@ -6,6 +6,7 @@ from app.match.first import keep_firsts, no_firsts
 from app.match.rules import Int64s
 from app.mirror.scan import Scan
 from app.reports.funnel.matching import Attempts, persons_of
+from app.reports.timelines import first_touches
 
 
 def first_touch_rows(attempts: Attempts, scan: Scan, *, include_bots: bool) -> Int64s:
@@ -18,11 +19,15 @@ def first_touch_rows(attempts: Attempts, scan: Scan, *, include_bots: bool) -> I
     persons, of_attempt = np.unique(entered, return_inverse=True)
     if not len(persons):
         return np.zeros(0, np.int64)
+    definition, links = attempts.definition, scan.links()
+    if definition.as_of_us is None:
+        found = first_touches(scan, persons, definition.end_us, include_bots=include_bots)
+        if found is not None:
+            return found[of_attempt]
     lowest, highest = int(persons[0]), int(persons[-1])
     place = np.full(highest - lowest + 1, -1, np.int32)
     place[persons - lowest] = np.arange(len(persons))
     firsts = no_firsts(len(persons))
-    definition, links = attempts.definition, scan.links()
     for events in scan.every_event(definition.end_us, include_bots=include_bots, as_of_us=definition.as_of_us):
         person = persons_of(events, links)
         keep_firsts(firsts, lowest, place, person, events.occurred_at_us, events.seq, events.stored, events.row_number)

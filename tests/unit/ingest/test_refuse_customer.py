@@ -10,8 +10,8 @@ from tests.events import NOW, stored_event
 
 @pytest.mark.parametrize(
     "customer",
-    ["null", "NULL", " undefined ", "0", "-1", "None", "NaN", "Anonymous", "guest", "unknown", "true", "False", "", "  ",
-     "[object Object]", "nil", "N/A", "(not set)", "00000000-0000-0000-0000-000000000000"],
+    ["null", "NULL", " undefined ", "0", "-1", "None", "NaN", "Anonymous", "guest", "unknown", "true", "False", "",
+     "  ", "[object Object]", "nil", "N/A", "(not set)", "00000000-0000-0000-0000-000000000000"],
 )  # fmt: skip
 def test_an_event_of_nobodys_customer_stays_its_visitors(customer: str) -> None:
     event, arrival = stored_event(visitor="phone", customer=customer), Arrival(NOW, None)

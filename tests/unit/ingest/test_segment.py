@@ -1,6 +1,7 @@
 """Segment's words in ours, keys in the body, and nothing lost of what its clients were recorded to send."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,17 @@ from typing import Any
 import pytest
 
 from app.domain.event import Event, Trust, canonical_event_id
+from app.domain.stages import DEFAULT_STAGES
 from app.ingest.formats.base import RequestContext
 from app.ingest.formats.personal import PERSONAL, PERSONAL_TRAITS
 from app.ingest.formats.segment import SEGMENT
+from app.ingest.formats.segment_event import EVENT_NAME_OF_TYPE
 from app.ingest.formats.segment_words import EVENT_NAMES, PROPERTY_NAMES, native_name, native_properties
 from tests.events import NOW
 from tests.recordings import recorded
 
-DOCUMENTED = Path(__file__).parents[3] / "docs" / "clients" / "segment.md"
+DOCS = Path(__file__).parents[3] / "docs"
+DOCUMENTED, OUR_WORDS = DOCS / "clients" / "segment.md", DOCS / "events.md"
 BATCH = RequestContext(1, Trust.BROWSER, NOW, "application/json", 1_000, path="/v1/batch")
 
 
@@ -90,6 +94,13 @@ def test_the_documentation_shows_the_words() -> None:
     documented = {theirs.strip(" `"): ours.strip(" `") for names, ours in rows for theirs in names.split(",")}
 
     assert documented == {**EVENT_NAMES, **PROPERTY_NAMES}
+
+
+def test_the_documentation_of_our_words_has_all_that_segment_s_become() -> None:
+    documented = set(re.findall(r"`(\w+)`", OUR_WORDS.read_text(encoding="utf-8")))
+
+    assert {*EVENT_NAMES.values(), *EVENT_NAME_OF_TYPE.values(), *PROPERTY_NAMES.values()} <= documented
+    assert {rule.event_name for stage in DEFAULT_STAGES for rule in stage.rules} <= documented
 
 
 # -- events ----------------------------------------------------------------------------------------------------------

@@ -33,9 +33,12 @@ def test_an_event_that_came_twice_counts_once() -> None:
 
 
 def test_who_begins_anew_has_a_second_count() -> None:
-    first, second = [(1, 1, 10), (1, 2, 20), (1, 4, 40)], [(1, 1, 50), (1, 3, 70)]
-    assert missing(*first, *second) == [0, 0, 1, 0, 0]  # the 3 of the second stands where the first lacked one
-    assert missing(*first, (1, 3, 30), *second) == [0, 0, 0, 0, 0, 1]
+    first, second = [(1, 1, 10), (1, 2, 20), (1, 3, 30), (1, 5, 50)], [(1, 1, 60), (1, 2, 70), (1, 3, 80), (1, 5, 90)]
+    assert missing(*first, *second) == [0, 0, 0, 1, 0, 0, 0, 1]
+
+
+def test_a_number_of_the_second_count_can_hide_that_the_first_lacks_it() -> None:
+    assert missing((1, 1, 10), (1, 2, 20), (1, 4, 40), (1, 1, 50), (1, 2, 60), (1, 3, 70)) == [0, 0, 0, 0, 0, 0]
 
 
 def test_a_jump_of_more_than_a_thousand_is_no_loss() -> None:

@@ -15,7 +15,7 @@ from app.mirror.resident import BYTES_PER_EVENT
 from app.mirror.scan import Scan, Wanted
 from app.reports import timelines
 from app.reports.funnel.matching import persons_of
-from app.reports.timelines import pick_wanted
+from app.reports.timelines import first_touches, pick_wanted
 from tests.unit.mirror.rows import FilledMirror, Row
 
 NAMES = ("product_viewed", "product_added", "order_completed", "never sent")
@@ -56,6 +56,13 @@ def from_file(scan: Scan, wanted: Sequence[Wanted], end_us: int, **options: obje
     offsets = np.append(sequences.offsets[has_any], len(person))
     persons = person[sequences.row[offsets[:-1]]] if len(person) else person
     return grouped(persons, offsets, events.row_number[sequences.row], sequences)
+
+
+def first_events(scan: Scan, end_us: int, *, include_bots: bool) -> dict[int, int]:
+    persons = np.arange(-10, 1_001)
+    found = first_touches(scan, persons, end_us, include_bots=include_bots)
+    assert found is not None
+    return {person: row for person, row in zip(persons.tolist(), found.tolist(), strict=True) if row >= 0}
 
 
 def grouped(persons: np.ndarray, offsets: np.ndarray, row_number: np.ndarray, sequences: object) -> Found:
@@ -138,6 +145,12 @@ def test_the_same_events_come_from_memory_as_from_the_file(
             assert pick_wanted(scan, wanted, end_us, **options) is None or one_range_per_name  # type: ignore[arg-type]
             if one_range_per_name:
                 assert from_memory(scan, wanted, end_us, **options) == from_file(scan, wanted, end_us, **options)
+            assert first_events(scan, end_us, include_bots=include_bots) == {
+                person: events[0][0]
+                for person, events in from_file(
+                    scan, [], end_us, include_bots=include_bots, every_event_from_us=-1
+                ).items()
+            }
 
 
 def test_what_is_added_during_a_look_does_not_show_in_it(filled: FilledMirror) -> None:
