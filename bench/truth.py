@@ -120,6 +120,7 @@ def _checks(service: Service, truth: dict[str, Any]) -> Iterator[Check]:
         yield Check(name, truth["funnels"][name], "not asked")
     for name, funnel in FUNNELS.items():
         yield from _funnel_checks(name, truth["funnels"][name], _ask(service, funnel))
+    yield from _order_checks(truth["orders"], _revenue(service))
 
 
 def _funnel_checks(name: str, known: dict[str, Any], answer: dict[str, Any]) -> Iterator[Check]:
@@ -133,6 +134,17 @@ def _funnel_checks(name: str, known: dict[str, Any], answer: dict[str, Any]) -> 
         found = {group["value"]: _reached(group) for group in answer["groups"]}
         for value in sorted(groups.keys() | found.keys()):
             yield Check(f"  {value}", groups.get(value), found.get(value))
+
+
+def _order_checks(known: dict[str, Any], answer: dict[str, Any]) -> Iterator[Check]:
+    """Orders without an id count once each, so those with one are the others."""
+    [found] = answer["currencies"]
+    without_id_count = found["remarks"]["without_order_id_count"]
+    yield Check("order events", known["purchase_events"], answer["events_read"], answer["seconds"])
+    yield Check("  with different ids", known["distinct_order_ids"], found["order_count"] - without_id_count)
+    yield Check("  repeated", known["repeated_ids"], found["remarks"]["repeated_count"])
+    yield Check("  without an id", known["without_id"], without_id_count)
+    yield Check("  revenue", known["revenue_once_per_order_id"], found["revenue"])
 
 
 def _reached(answer: dict[str, Any]) -> list[int]:
@@ -162,6 +174,13 @@ def _ask(service: Service, funnel: Funnel) -> dict[str, Any]:
     }
     with service.client("read") as client:
         answer: dict[str, Any] = client.post("/v1/reports/funnel", json=body).raise_for_status().json()
+    return answer
+
+
+def _revenue(service: Service) -> dict[str, Any]:
+    query = {"from": RANGE["start"], "to": RANGE["end"]}
+    with service.client("read") as client:
+        answer: dict[str, Any] = client.get("/v1/reports/revenue", params=query).raise_for_status().json()
     return answer
 
 

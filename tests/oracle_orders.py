@@ -1,4 +1,4 @@
-"""Orders and refunds, slow and obvious: one order after the other, as docs/revenue.md words it, and decides disputes."""
+"""Orders and refunds, slow and obvious: one order after the other, as docs/revenue.md words it; decides disputes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

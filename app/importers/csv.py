@@ -18,7 +18,7 @@ from app.importers.csv_mapping import ISO, UNIX, UNIX_MS, Mapping, Numbers, Time
 from app.importers.csv_rows import Row, check_columns, read_rows
 from app.importers.event_ids import EventIds
 
-OFFLINE = {"channel": "offline"}  # unless the mapping says otherwise
+OFFLINE = {"context": {"channel": "offline"}}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NUMBER_MAX = 18  # characters; what is longer may not fit 64 bits
 FIELDS_MAX = {"url": URL_MAX, "referrer": URL_MAX}  # characters; all others are ids
@@ -73,7 +73,14 @@ class CsvImporter:
                 raise ValueError("names no visitor and no customer; `anonymous = true` in [event] takes such rows, too")
             fields["visitor_id"] = f"offline:{row_id}"
         time = _time(row, self._mapping.time, self._zone).isoformat()
-        return {"event": name, **fields, "client_time": time, "properties": self._given_properties(row, name)}
+        context = OFFLINE if self._mapping.event.offline else {}
+        return {
+            "event": name,
+            **fields,
+            "client_time": time,
+            "properties": self._given_properties(row, name),
+            **context,
+        }
 
     def _name(self, row: Row) -> str:
         mapped = self._mapping.event
@@ -98,7 +105,7 @@ class CsvImporter:
         return fields
 
     def _given_properties(self, row: Row, event: str) -> dict[str, Any]:
-        properties: dict[str, Any] = dict(OFFLINE)
+        properties: dict[str, Any] = {}
         for name, value in self._properties:
             if (cell := self._cell(row, value)) is not None:
                 properties[name] = cell

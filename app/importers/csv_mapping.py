@@ -60,13 +60,15 @@ class Time(Struct, forbid_unknown_fields=True, frozen=True):
 class EventName(Struct, forbid_unknown_fields=True, frozen=True):
     """name: of every row's event. Or the cell in `column`, which `names` puts into our words; "" leaves the row out.
 
-    anonymous: a row that names nobody is a visitor of its own.
+    anonymous: a row that names nobody is a visitor of its own. offline: it happened away from the page, which is the
+    event's channel then.
     """
 
     name: str | None = None
     column: str | None = None
     names: dict[str, str] = {}
     anonymous: bool = False
+    offline: bool = True
 
 
 class Fields(Struct, forbid_unknown_fields=True, frozen=True):

@@ -33,6 +33,7 @@ from app.ingest.cors import Header, cors_headers, preflight_headers
 from app.ingest.decompress import decompressed, decompressed_if_small
 from app.ingest.formats import FORMATS
 from app.ingest.formats.base import Decoded, IngestResult, Reply, RequestContext, WireFormat
+from app.ingest.formats.native import NATIVE
 from app.ingest.gate import Gate
 from app.ingest.limits import RateLimits
 from app.ingest.pipeline import run_pipeline
@@ -257,6 +258,9 @@ class IngestEndpoint:
             if is_withheld or refuses_consent(body):
                 unread.withhold()
             return _Content(unread, len(body), time.perf_counter() - started, fault=error)
+        if self._format is not NATIVE:  # which events are by default
+            for event in decoded.events:
+                event.source = self._format.name
         decoded_at = time.perf_counter()
         if is_withheld:
             decoded.withhold()

@@ -11,7 +11,7 @@ from app.ingest.cors import Header, cors_headers, preflight_headers
 from app.ingest.formats import FORMATS
 from app.ingest.formats.base import Stub
 
-METHODS = ["GET", "POST", "OPTIONS"]
+METHODS = ["GET", "HEAD", "POST", "OPTIONS"]
 
 
 def stubs_router() -> APIRouter:

@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.domain.context import Campaign, Device
 from app.domain.mention import mentions
 from app.storage.copy_rows import TRUST_CODES
 from app.storage.persons import ALWAYS, Person, events_of, quarantined_of, with_times
@@ -15,6 +16,7 @@ from app.storage.shapes import properties_object
 TRUST_NAMES = {code: trust.value for trust, code in TRUST_CODES.items()}
 # Taken over as they are stored.
 EVENT_FIELDS = ("occurred_at", "received_at", "seq", "url", "referrer")
+CONTEXT_FIELDS = Device._fields + Campaign._fields
 QUARANTINE_FIELDS = ("received_at", "format", "reason", "pointer", "detail")
 
 _encode = msgspec.json.Encoder().encode
@@ -51,6 +53,7 @@ def _event(record: asyncpg.Record) -> dict[str, Any]:
         **{name: record[name] for name in EVENT_FIELDS},
         "trust": TRUST_NAMES[record["trust"]],
         "is_bot": bool(record["is_bot"]),
+        "context": {name: record[name] for name in CONTEXT_FIELDS if record[name]},
         "properties": msgspec.Raw(properties_object(record["properties"], record["names"]).encode()),
     }
 

@@ -23,6 +23,7 @@ from app.storage.persons import Person, PersonKind, find_person
 # Most erasures are through within a second; who asks for one of many millions of events need not wait for it.
 RECEIPT_WAIT_SECONDS = 10.0
 RECEIPT_LOOK_SECONDS = 0.25
+
 PersonId = Annotated[
     str,
     Path(description="the sender's id: a customer_id, or else a visitor_id", max_length=200, pattern=r"^[^\x00]+$"),

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, ValidationInfo, field_validator
 
 from app.domain.periods import Granularity, local, period_edges
 from app.domain.storefront import Storefront
@@ -40,21 +40,22 @@ class SliceQuery(RangeQuery):
     PLACE: ClassVar[str] = "/query"
 
     period: Annotated[Granularity | None, Field(description="also by these periods, where the storefront is")] = None
+    property: Annotated[Name | None, Field(description="also by the values of this property")] = None
     dimension: Annotated[Name | None, Field(description="also by the values of this dimension, such as `channel`")] = (
         None
     )
-    property: Annotated[Name | None, Field(description="also by the values of this property")] = None
     limit: Annotated[int, Field(ge=1, le=GROUPS_MAX, description="values beside `(other)` and `(not set)`")] = 10
     include_bots: bool = False
     as_of: Annotated[AwareDatetime | None, Field(description="only events received before it")] = None
 
-    @model_validator(mode="after")
-    def _property_or_dimension(self) -> Self:
-        if self.property is not None and self.dimension is not None:
+    @field_validator("dimension")
+    @classmethod
+    def _is_there(cls, dimension: str | None, info: ValidationInfo) -> str | None:
+        if dimension is not None and info.data.get("property") is not None:
             raise ValueError("give either `property` or `dimension`")
-        if self.dimension is not None and self.dimension not in DIMENSION_NAMES:
-            raise ValueError(f"there is no dimension {self.dimension!r}; there are {', '.join(DIMENSION_NAMES)}")
-        return self
+        if dimension is not None and dimension not in DIMENSION_NAMES:
+            raise ValueError(f"there is no dimension {dimension!r}; there are {', '.join(DIMENSION_NAMES)}")
+        return dimension
 
     def subject(self) -> Subject | None:
         name = self.property or self.dimension

@@ -78,9 +78,12 @@ IS_THEIRS = """
 """
 # Purpose: a person's events in one piece, with the sender's ids and the names of their properties.
 EVENTS = """
-    SELECT event.*, visitor_key, customer_key, account_key, names FROM {table} AS event
+    SELECT event.*, visitor_key, customer_key, account_key, names, device_type, browser, os, language, country, channel,
+           utm_source, utm_medium, utm_campaign, utm_term, utm_content, click_id
+    FROM {table} AS event
     LEFT JOIN visitor USING (visitor_id) LEFT JOIN customer USING (customer_id) LEFT JOIN account USING (account_id)
     LEFT JOIN property_shape USING (shape_id)
+    LEFT JOIN device_context USING (device_context_id) LEFT JOIN campaign_context USING (campaign_context_id)
     WHERE {is_theirs} ORDER BY event.ctid
 """
 # Purpose: refused events after $2 of a storefront ($1) that may mention a key ($3, in UTF-8): the bytes are there, or

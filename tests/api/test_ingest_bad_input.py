@@ -36,7 +36,6 @@ FAULTY: dict[str, tuple[bytes, str, str]] = {
     "no name": (b'{"visitor_id":"ana"}', "missing_field", "/event"),
     "empty name": (b'{"event":"","visitor_id":"ana"}', "empty", "/event"),
     "long name": (json.dumps(sent("n" * 101)).encode(), "too_long", "/event"),
-    "nobody": (b'{"event":"page_viewed"}', "no_person", "/visitor_id"),
     "wrong type": (event(',"url":7'), "wrong_type", "/url"),
     "properties are a list": (event(',"properties":[1]'), "wrong_type", "/properties"),
     "long visitor": (json.dumps(sent(visitor_id="v" * 201)).encode(), "too_long", "/visitor_id"),

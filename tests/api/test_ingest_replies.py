@@ -85,7 +85,7 @@ async def test_good_events_are_stored_beside_refused_ones(service: Service) -> N
 
 
 async def test_when_every_event_is_refused_that_is_the_status(service: Service) -> None:
-    reply = await service.send([sent(visitor_id=None), sent(visitor_id="")])
+    reply = await service.send([sent(visitor_id=None), sent(visitor_id="")], key=service.server_key)
 
     assert reply.status_code == 422
     reasons = [refused["reason"] for refused in reply.json()["rejected"]]

@@ -158,6 +158,7 @@ async def test_an_export_has_everything_in_the_words_of_the_api(service: Service
         url="https://shop.example/hat",
         referrer="https://news.example",
         seq=3,
+        context={"user_agent": "iPhone", "language": "de-AT"},
         properties={"price": 19.90, "tags": ["a", "ü"], "note": None},
     )
     await service.send([event, sent("undated", visitor_id="phone", client_time=None), sent(visitor_id="ben")])
@@ -188,6 +189,13 @@ async def test_an_export_has_everything_in_the_words_of_the_api(service: Service
         "referrer": "https://news.example",
         "trust": "browser",
         "is_bot": False,
+        "context": {
+            "device_type": "mobile",
+            "browser": "Safari",
+            "os": "iOS",
+            "language": "de",
+            "channel": "referral",
+        },
         "properties": {"price": 19.90, "tags": ["a", "ü"], "note": None},
     }
     assert (refused["reason"], json.loads(refused["raw"])) == (

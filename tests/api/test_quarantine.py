@@ -34,7 +34,7 @@ async def test_a_shop_without_refused_events_has_no_groups(service: Service) -> 
 async def test_events_refused_for_one_cause_are_one_group_the_largest_first(
     service: Service, clock: FixedClock
 ) -> None:
-    await service.send([sent(visitor_id=None), sent(price=1)])
+    await service.send([sent(visitor_id=None), sent(price=1)], key=service.server_key)
     clock.advance(60)
     await service.send(sent(event="newest", price=2, event_id="e-2"))
 
@@ -72,7 +72,7 @@ async def test_a_body_that_could_not_be_read_is_there_too(service: Service) -> N
 
 
 async def test_one_reason_is_chosen(service: Service) -> None:
-    await service.send([sent(price=1), sent(visitor_id=None)])
+    await service.send([sent(price=1), sent(visitor_id=None)], key=service.server_key)
 
     assert [group["reason"] for group in await groups(service, reason="no_person")] == ["no_person"]
 

@@ -35,9 +35,6 @@ const start = (): void => {
   const api = (window.footfall = quiet(track) as Footfall);
   const methods: Record<string, Callback> = { track, identify, consent, flush };
   for (const name in methods) api[name] = quiet(methods[name]!);
-  quiet(viewPage)();
-  api.flush!();
-  for (const [name, given] of early) api[name]!(...given);
   on((shown: PageTransitionEvent) => shown.persisted && viewPage(), "pageshow");
   on(() => document.hidden && leave(), "visibilitychange");
   on(leave, "pagehide");
@@ -46,6 +43,9 @@ const start = (): void => {
   on(followClick, "click");
   on(tryAgain, "online");
   if (!options.spa) followNavigation();
+  quiet(viewPage)();
+  api.flush!();
+  for (const [name, given] of early) api[name]!(...given);
 };
 
 const followNavigation = (): void => {

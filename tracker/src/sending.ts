@@ -13,7 +13,6 @@ const BATCH_MAX_CHARACTERS = 20_000;
 const KEPT_MAX_CHARACTERS = 250_000; // some 500 events; beyond, the oldest go
 
 let timer = 0;
-let isSending = false;
 let hasNews = false; // since the last beacon
 let failureCount = 0;
 
@@ -31,10 +30,8 @@ export const enqueue = (id: string, event: string): void => {
 export const flush = (): void => {
   clearTimeout(timer);
   timer = 0;
-  if (isSending) return;
-  isSending = true;
-  // One tab at a time: what another one has sent meanwhile is gone from the store then.
-  (isLasting && navigator.locks ? navigator.locks.request(EVENT, send) : send()).then(rest, rest);
+  // One tab at a time, and one request: what was sent meanwhile is gone from the store then.
+  (navigator.locks ? navigator.locks.request(EVENT, send) : send()).then(rest, rest);
 };
 
 /** There is a connection again. */
@@ -51,7 +48,6 @@ export const sendBeacon = (): void => {
 
 /** After sending. */
 const rest = (): void => {
-  isSending = false;
   if (names(EVENT).length) schedule();
 };
 

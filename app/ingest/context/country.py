@@ -14,12 +14,17 @@ from starlette.types import Scope
 from app.address import client_address, is_trusted_peer
 from app.config import Settings
 from app.domain.context import Sender
+from app.errors import FootfallError
 
 if TYPE_CHECKING:
     from maxminddb import Reader
 
 _is_code = re.compile("[A-Z]{2}").fullmatch
 _NO_COUNTRY = frozenset({"XX", "T1", "ZZ"})  # what proxies say for an unknown one, and for the Tor network
+
+
+class BadCountryFile(FootfallError):
+    """The file of countries can't be read"""
 
 
 def country_code(said: object) -> str | None:
@@ -67,4 +72,7 @@ class Countries:
 def _opened(path: Path) -> "Reader":
     import maxminddb  # noqa: PLC0415  # few have such a file
 
-    return maxminddb.open_database(path)
+    try:
+        return maxminddb.open_database(path)
+    except maxminddb.InvalidDatabaseError as error:
+        raise BadCountryFile(f"FOOTFALL_GEOIP_FILE: {path} is no MaxMind DB file.") from error

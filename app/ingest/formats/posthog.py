@@ -142,9 +142,12 @@ def _whole(
     offset = number_of(whole.get("offset"))
     if offset is not None and not whole.get("timestamp") and "$time" not in object_of(whole.get("properties")):
         whole["timestamp"] = _before(sent_at or context.received_at, offset)
-    cookieless = is_cookieless(whole)
-    visitor_id = context.cookieless_key() if cookieless else distinct_id_of(whole)
-    if visitor_id is not None and (cookieless or visitor_id in visitors):
+    visitor_id = distinct_id = distinct_id_of(whole)
+    if distinct_id is None or is_cookieless(whole):
+        visitor_id = context.cookieless_key()
+    elif distinct_id not in visitors:
+        visitor_id = None
+    if visitor_id is not None:
         whole.setdefault(VISITOR_FIELD, visitor_id)
     if whole.get("event") == SNAPSHOT:
         whole.pop("properties", None)  # megabytes of a recording; nobody will want them out of quarantine

@@ -49,7 +49,7 @@ def people_of(item: Object, *, visitor_id: str | None = None) -> People:
     if is_cookieless(item):
         return People(visitor_id, None if distinct_id == COOKIELESS else distinct_id, account_id)
     device_id = text_of(_properties(item).get("$device_id"))
-    if item.get("event") == IDENTIFY:
+    if item.get("event") == IDENTIFY and distinct_id:
         return _linked(text_of(_properties(item).get("$anon_distinct_id")) or device_id, distinct_id, account_id)
     alias = text_of(_properties(item).get("alias"))
     if item.get("event") == ALIAS and alias and distinct_id:
@@ -58,7 +58,7 @@ def people_of(item: Object, *, visitor_id: str | None = None) -> People:
         return _linked(*((distinct_id, alias) if is_visitors else (alias, distinct_id)), account_id)
     if visitor_id is None and distinct_id is not None and _is_customer(item, distinct_id, device_id):
         return _linked(device_id, distinct_id, account_id)
-    return People(distinct_id, None, account_id)
+    return People(distinct_id or visitor_id, None, account_id)
 
 
 def _linked(visitor_id: str | None, customer_id: str | None, account_id: str | None) -> People:

@@ -113,14 +113,12 @@ def _referrer(value: object) -> str | None:
 def _take_page(
     properties: dict[str, Any], page: Object, url: str | None, referrer: str | None
 ) -> tuple[str | None, str | None]:
-    """Address and referrer of a page view. What they say already leaves the properties, the page's title comes in."""
+    """Address and referrer of a page view; they leave the properties, and the page's title comes in."""
     url = url_of(properties.get("url")) or url
     referrer = _referrer(properties.get("referrer")) or referrer
-    for name in ("url", "tab_url", "path", "search"):
-        if isinstance(text := properties.get(name), str) and text in (url or ""):
-            del properties[name]
-    if properties.get("referrer") in ("", "$direct", referrer):
-        properties.pop("referrer", None)
+    for name, said in (("url", url), ("tab_url", url), ("referrer", referrer), ("search", None)):
+        if properties.get(name) in ("", "$direct", said):
+            properties.pop(name, None)
     if "title" not in properties and (title := text_of(page.get("title"))):
         properties["title"] = title
     return url, referrer

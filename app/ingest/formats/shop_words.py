@@ -30,9 +30,7 @@ def shop_properties(event_name: str, sent: Object) -> dict[str, Any]:
 def _renamed(sent: Object, names: Mapping[str, str]) -> dict[str, Any]:
     """Never over a name of ours that was sent too."""
     given = {name: value for name, value in sent.items() if value is not None}
-    return {_free_name(name, names, given): value for name, value in given.items()}
-
-
-def _free_name(name: str, names: Mapping[str, str], given: Object) -> str:
-    ours = names.get(name, name)
-    return name if ours in given else ours
+    for name, ours in names.items():
+        if name in given and ours not in given:
+            given[ours] = given.pop(name)
+    return given

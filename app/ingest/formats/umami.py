@@ -16,6 +16,7 @@ from app.ingest.formats.foreign import (
     decode_all,
     given_object,
     json_of,
+    list_of,
     number_of,
     object_of,
     said_of,
@@ -36,6 +37,7 @@ EVENT_NAMES = {
 # is a field of ours are not among them.
 PAGE_FIELDS = ("title", "screen", "tag", "browser", "os", "device")
 MEASURES = ("ttfb", "fcp", "lcp", "cls", "inp", "duration")
+AMOUNT_MAX = 1e12  # beyond it is no price, and sums of such numbers are none
 # The tracker sends `cache` back with its next event. We tell visitors apart without it and never look at it.
 CACHE = {"cache": "footfall", "sessionId": "footfall", "visitId": "footfall"}
 
@@ -115,7 +117,24 @@ def _native_fields(item: Any) -> dict[str, Any]:
 
 def _properties(payload: Object, data: Object) -> dict[str, Any]:
     sent = {name: payload.get(name) or None for name in PAGE_FIELDS} | {name: payload.get(name) for name in MEASURES}
-    return {**sent, "engaged_ms": number_of(payload.get("engagement")), **data}
+    return {**sent, "engaged_ms": number_of(payload.get("engagement")), **_commerce(data)}
+
+
+def _commerce(data: Object) -> Object:
+    """Umami's own form of a cart or an order at the top; its value is that of the goods with what is added to them."""
+    commerce = data.get("commerce")
+    if not isinstance(commerce, dict):
+        return data
+    goods = [object_of(item) for item in list_of(commerce.get("items"))]
+    value = sum(_amount(item, "price") * _amount(item, "quantity") for item in goods)
+    value += _amount(commerce, "shipping") + _amount(commerce, "tax")
+    others = {name: sent for name, sent in data.items() if name != "commerce"}
+    return {"value": round(value, 2), **commerce, **others}
+
+
+def _amount(sent: Object, name: str) -> float:
+    amount = number_of(sent.get(name))
+    return amount if amount is not None and abs(amount) <= AMOUNT_MAX else 0
 
 
 def _url(sent: object, payload: Object) -> str | None:

@@ -9,8 +9,9 @@ from app.ingest.pipeline import Arrival, Fault
 
 CACHE_MAX_ENTRIES = 4_000  # addresses; those of pages come again and again
 
-# Properties that hold the address of a page, or its query, by our names.
-ADDRESS_PROPERTIES = frozenset({"url", "referrer", "link_url", "search"})
+# Properties that hold the address of a page, or its query with the question mark.
+QUERY_PROPERTY = "search"
+ADDRESS_PROPERTIES = frozenset({"url", "referrer", "link_url", QUERY_PROPERTY})
 # A fragment that is a page of its own: `#/cart`, `#!/cart`.
 _ROUTES = ("/", "!")
 _up_to_user = re.compile("((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@").match
@@ -25,7 +26,8 @@ def strip_urls(event: Event, arrival: Arrival) -> Fault | None:
     properties = event.properties
     if not ADDRESS_PROPERTIES.isdisjoint(properties):
         for name in ADDRESS_PROPERTIES & properties.keys():
-            if isinstance(value := properties[name], str):
+            value = properties[name]
+            if isinstance(value, str) and (name != QUERY_PROPERTY or value.startswith("?")):
                 properties[name] = stripped(value)
     return None
 

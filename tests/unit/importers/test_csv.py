@@ -102,12 +102,12 @@ def test_a_row_becomes_an_event_with_all_that_the_mapping_names(sales: Reader) -
         "customer_id": "70",
         "client_time": "2026-03-02T13:05:00+00:00",
         "properties": {
-            "channel": "offline",
             "order_id": "R-7",
             "value": 1234.5,
             "currency": "EUR",
             "store": "Kiel",
         },
+        "context": {"channel": "offline"},
     }
 
 
@@ -124,16 +124,16 @@ def test_a_row_whose_event_is_mapped_to_nothing_is_left_out(sales: Reader) -> No
 def test_an_empty_cell_is_no_value(sales: Reader) -> None:
     [event] = sales.events(f"{HEADER}\n02.03.2026;14:05;Kauf;; 70 ;\n")
 
-    assert event["properties"].keys() == {"channel", "currency", "store"}
+    assert event["properties"].keys() == {"currency", "store"}
     assert event["customer_id"] == "70"
 
 
-def test_the_channel_is_offline_unless_the_mapping_says_otherwise(tmp_path: Path, mapping_of: Any) -> None:
-    reader = Reader(tmp_path, mapping_of(VISITS + '[properties]\nchannel = { constant = "phone" }'))
+def test_rows_of_what_happened_on_a_page_are_not_offline(tmp_path: Path, mapping_of: Any) -> None:
+    reader = Reader(tmp_path, mapping_of(VISITS.replace("[time]", "offline = false\n[time]")))
 
     [event] = reader.events("when,customer\n2026-03-02T12:00:00Z,70\n")
 
-    assert event["properties"] == {"channel": "phone"}
+    assert "context" not in event
 
 
 def test_a_column_without_a_list_of_names_holds_our_words(tmp_path: Path, mapping_of: Any) -> None:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from starlette.types import Scope
 
 from app.config import Settings
-from app.ingest.context.country import Countries
+from app.ingest.context.country import BadCountryFile, Countries
 from tests.mmdb import write_countries
 
 PROXY, VISITOR, OTHER = "10.0.0.7", "81.2.69.160", "93.184.216.34"
@@ -63,6 +63,14 @@ def test_the_header_goes_before_the_file(by_file: Settings) -> None:
 
     assert country(both, request(PROXY, x_country="FR", x_forwarded_for=OTHER)) == "FR"
     assert country(both, request(PROXY, x_forwarded_for=OTHER)) == "US"
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "countries.mmdb"
+    file.write_text("no countries")
+
+    with pytest.raises(BadCountryFile, match="no MaxMind DB file"):
+        Countries(Settings.model_validate({"geoip_file": file}))
 
 
 @pytest.mark.parametrize(

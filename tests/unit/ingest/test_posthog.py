@@ -240,6 +240,20 @@ def test_device_and_language_are_looked_at_and_the_user_agent_is_not_kept() -> N
     assert found.properties == {"$browser_language": "de-AT", "$geoip_country_code": "AT"}
 
 
+def test_addresses_of_other_pages_lose_their_queries() -> None:
+    private, bare = "https://shop.example/reset?token=7#top", "https://shop.example/reset"
+    sent = {"$session_entry_url": private, "$set_once": {"$initial_current_url": private}, "my_url": private}
+
+    [found] = decoded(view(**sent, **{"$current_url": private}))
+
+    assert found.url == private  # that of the page itself is a step's to strip, as every format's
+    assert found.properties == {
+        "$session_entry_url": bare,
+        "$set_once": {"$initial_current_url": bare},
+        "my_url": private,
+    }
+
+
 def test_a_recording_is_refused_and_its_data_not_kept() -> None:
     body = json.dumps(event("$snapshot", DEVICE, **{"$snapshot_data": ["x"] * 1_000})).encode()
 

@@ -1,10 +1,12 @@
 """Ids that programs write for nobody make no customer."""
 
+from pathlib import Path
+
 import pytest
 
 from app.domain.outcome import RejectReason
 from app.ingest.pipeline import Arrival
-from app.ingest.steps.refuse_customer import refuse_customer
+from app.ingest.steps.refuse_customer import NOBODY, refuse_customer
 from tests.events import NOW, stored_event
 
 
@@ -33,3 +35,9 @@ def test_other_customers_are_taken_as_they_are(customer: str | None) -> None:
     event, arrival = stored_event(visitor="phone", customer=customer), Arrival(NOW, None)
     assert refuse_customer(event, arrival) is None
     assert (event.customer_key, arrival.customers_refused) == (customer, 0)
+
+
+def test_the_page_about_identity_names_them_all() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "identity.md").read_text(encoding="utf-8").lower()
+    in_words = {"": "nothing at all", "00000000-0000-0000-0000-000000000000": "uuid of\nzeros"}
+    assert [each for each in sorted(NOBODY) if in_words.get(each, f"`{each}`") not in page] == []

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.context import Campaign, Channel, Device, DeviceType
 from app.domain.event import Event, Trust
 from app.domain.ledger import Received
 from app.domain.outcome import RefusedEvent, Rejection, RejectReason, SpoolFull, UnstorableError
@@ -81,6 +82,8 @@ async def test_what_goes_in_comes_out_in_order_and_as_it_was(spool: Spool) -> No
         Batch([], [], [Received(2, "native", NOW, 3, limited=3)]),
         batch("c", padding=incompressible(100_000)),
     ]
+    given[0].events[0].device = Device(DeviceType.TABLET, language="de")
+    given[0].events[0].campaign = Campaign(Channel.EMAIL, utm_source="news")
     for each in given:
         await spool.append(each)
 

@@ -64,6 +64,14 @@ def test_addresses_among_the_properties_are_stripped_too() -> None:
     }
 
 
+def test_words_that_somebody_searched_for_are_no_query() -> None:
+    event = stored_event(properties={"search": "#1 hat? @home"})
+
+    run_pipeline(Decoded([event], [0], list), NOW, STEPS)
+
+    assert event.properties == {"search": "#1 hat? @home"}
+
+
 @pytest.mark.parametrize("value", [None, 7, ["https://shop.example/?a=1"], {"a": "b"}])
 def test_what_is_no_text_is_no_address(value: object) -> None:
     event = stored_event(properties={"url": value})

@@ -100,6 +100,36 @@ def test_a_server_may_say_when_it_was_and_from_which_device() -> None:
     assert event.properties == {}
 
 
+def test_umami_s_own_form_of_an_order_is_ours() -> None:
+    goods = [{"productId": "bag-1", "price": 20, "quantity": 2}, {"productId": "hat-2", "price": "4.90", "quantity": 1}]
+    order = {"orderId": "A-7", "currency": "EUR", "shipping": 5, "tax": 0.1, "items": goods}
+
+    [event] = decoded(item(name="purchase", data={"commerce": order, "gift": True}))
+
+    assert event.event_name == "order_completed"
+    assert event.properties == {
+        "order_id": "A-7",
+        "value": 50.0,
+        "currency": "EUR",
+        "shipping": 5,
+        "tax": 0.1,
+        "products": [
+            {"product_id": "bag-1", "price": 20, "quantity": 2},
+            {"product_id": "hat-2", "price": 4.9, "quantity": 1},
+        ],
+        "gift": True,
+    }
+
+
+@pytest.mark.parametrize("price", [10**400, 1e299, "1e299", "much", None, True])
+def test_a_price_that_is_none_makes_no_value_of_an_order(price: object) -> None:
+    order = {"tax": 0.5, "items": [{"price": price, "quantity": 2}, "odd"]}
+
+    [event] = decoded(item(name="purchase", data={"commerce": order}))
+
+    assert event.properties["value"] == 0.5
+
+
 def test_the_reply_has_what_the_tracker_reads_and_what_is_read_of_a_batch() -> None:
     refused = Rejection(1, RejectReason.BAD_TIME, "/payload/timestamp", "", b"")
 

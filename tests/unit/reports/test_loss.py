@@ -64,7 +64,8 @@ def test_the_share_of_those_sent_that_never_came(browsers: Shop) -> None:
     browsers.add(1, 2, 5, visitor_id=1)
     browsers.add(1, 2, 3, 4, 6, visitor_id=2)
     result = browsers.report()
-    assert (*lost(result), result.lost_ratio) == (8, 3, pytest.approx(3 / 11))
+    assert lost(result) == (8, 3)
+    assert result.lost_ratio == pytest.approx(3 / 11)
 
 
 def test_nobody_numbered_means_no_share(browsers: Shop) -> None:
@@ -110,7 +111,7 @@ def test_by_any_dimension_or_property_of_the_event_behind_the_gap(browsers: Shop
     browsers.add(1, 2, properties={"browser": "Safari"}, visitor_id=2)
     browsers.add(5, properties={"browser": "Safari"}, visitor_id=2, day=1)
     browsers.add(1, visitor_id=3, url="https://shop.example/a")
-    found = browsers.report(**{"property": "browser", "limit": 1, "period": "day", "to": "2026-03-03"})
+    found = browsers.report(property="browser", limit=1, period="day", to="2026-03-03")
     assert [(each.value, each.kind, *lost(each)) for each in found.groups or []] == [
         ("Safari", "value", 3, 2),
         ("(other)", "other", 2, 1),
