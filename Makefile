@@ -25,7 +25,7 @@ PROJECT := $(VENV)/pyproject.toml
 INSTALLED_DEV := $(VENV)/requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up test faults mutants lint truth bench growth overload lock clean
+.PHONY: help up test faults mutants lint truth bench growth overload tracker browser lock clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -64,6 +64,16 @@ growth: $(INSTALLED_DEV) ## measure how funnels' time and memory grow to 50 mill
 
 overload: $(PROJECT) ## measure what gets through when ten times as many clients send as usual
 	$(BIN)/python -m bench.overload $(ARGS)
+
+tracker: ## build app/tracker/t.js from tracker/ (Node.js 20.11 or newer)
+	cd tracker && npm ci --no-audit --no-fund && npm run build
+
+# Not in the lock file: only these tests need it, and a browser beside it.
+PLAYWRIGHT := playwright==1.65.2
+
+browser: $(INSTALLED_DEV) ## try the tracker in headless Chromium (apt-get install chromium) (ARGS="-k consent")
+	@$(BIN)/python -c 'import playwright' 2>/dev/null || $(BIN)/python -m pip install -q "$(PLAYWRIGHT)"
+	$(BIN)/python -m pytest -n 0 -rs $(ARGS) tests/browser
 
 lock: $(UV) ## resolve both lock files after a change to pyproject.toml (delete them for the newest of all)
 	$(RESOLVE) --output-file requirements.lock

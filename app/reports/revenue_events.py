@@ -91,10 +91,20 @@ def read_order_events(
     include_bots: bool,
     as_of_us: int | None,
 ) -> OrderEvents:
-    """All of them, whenever they happened: what is said of an order can lie years after it."""
+    """All of them, whenever they happened: what is said of an order can lie years after it.
+
+    Where a condition is on trust, only those whom it wants are asked what became of an order.
+    """
     found = scan.matches(_wanted(conditions), TIME_MAX_US, include_bots=include_bots, as_of_us=as_of_us)
+    bits = [_has_bit(found.mask, bit) for bit in range(len(EVENT_NAMES) + 2 * len(conditions))]
+    checked = [Checked(*bits[bit : bit + 2]) for bit in range(len(EVENT_NAMES), len(bits), 2)]
+    is_asked = np.ones(len(found.mask), np.bool_)
+    for condition, each in zip(conditions, checked, strict=True):
+        if Subject(condition.property, condition.is_dimension) == TRUST:
+            is_asked &= each.holds | bits[COMPLETED]
     by_row = np.argsort(found.row_number)
     total_order = np.lexsort((found.stored, found.seq, found.occurred_at_us))
+    total_order = total_order[is_asked[total_order]]
     place = np.empty(len(by_row), np.int64)  # by event its place in by_row
     place[by_row] = np.arange(len(by_row))
     subjects = [ORDER_ID, REFUND_ID, VALUE, CURRENCY, TRUST, *([group] if group else [])]
@@ -104,10 +114,8 @@ def read_order_events(
     )
     numbers, values = _numbers(value)
     currencies, places = _currencies(currency, storefront.currency)
-    mask = found.mask[total_order]
-    bits = [(mask >> np.uint64(bit) & np.uint64(1)).astype(np.bool_) for bit in range(_bit_count(conditions))]
     return OrderEvents(
-        kind=np.select(bits[: len(EVENT_NAMES)], range(len(EVENT_NAMES))),
+        kind=np.select(bits[: len(EVENT_NAMES)], range(len(EVENT_NAMES)))[total_order],
         at_us=found.occurred_at_us[total_order],
         order=_ids(order),
         refund=_ids(refund),
@@ -115,8 +123,8 @@ def read_order_events(
         currency=places,
         is_trusted=_recoded(trust, [text != Trust.BROWSER for text in trust.texts]).astype(np.bool_),
         person=persons_of(found, scan.links())[total_order],
-        group=groups[0].codes.astype(np.int64) if groups else np.full(len(mask), NOT_SET, np.int64),
-        checked=[Checked(*bits[bit : bit + 2]) for bit in range(len(EVENT_NAMES), len(bits), 2)],
+        group=groups[0].codes.astype(np.int64) if groups else np.full(len(total_order), NOT_SET, np.int64),
+        checked=[Checked(each.holds[total_order], each.is_set[total_order]) for each in checked],
         order_code_count=len(order.texts),
         currencies=currencies,
         numbers=numbers,
@@ -124,8 +132,9 @@ def read_order_events(
     )
 
 
-def _bit_count(conditions: Sequence[Condition]) -> int:
-    return len(EVENT_NAMES) + 2 * len(conditions)
+def _has_bit(mask: npt.NDArray[np.uint64], bit: int) -> Bools:
+    found: Bools = (mask >> np.uint64(bit) & np.uint64(1)).astype(np.bool_)
+    return found
 
 
 def _wanted(conditions: Sequence[Condition]) -> list[Wanted]:

@@ -87,10 +87,12 @@ class Backend:
         return shop.storefront_id, (await create_key(self.service.engine, shop.storefront_id, KeyKind.WRITE)).secret
 
     def events(self, storefront_id: int) -> list[Stored]:
-        return [
-            Stored(*row[:7], bool(row.is_bot), json.loads(properties_object(row.properties, row.names)))
-            for row in self.run(self.service.rows(EVENTS, storefront_id=storefront_id))
-        ]
+        return [_stored(row) for row in self.run(self.service.rows(EVENTS, storefront_id=storefront_id))]
+
+
+def _stored(row: Any) -> Stored:
+    properties = json.loads(properties_object(row.properties, row.names))
+    return Stored(*row[:7], is_bot=bool(row.is_bot), properties=properties)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def browser() -> Iterator["Browser"]:
 def backend(
     browser: "Browser", postgres: DatabaseUrl, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Backend]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("browser"), mirror_interval_seconds=3_600)
+    settings = Settings.model_validate({"data_dir": tmp_path_factory.mktemp("browser")})
     with new_database(postgres, template) as url, running_backend(settings, url) as backend:
         yield backend
 

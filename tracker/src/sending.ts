@@ -7,7 +7,8 @@ const DELAY_MS = 300; // what happens within is sent together
 const BACKOFF_MS = 1_000; // after the first failure; doubled after each further one
 const BACKOFF_DOUBLINGS_MAX = 8; // about four minutes
 const SETTLE_MS = 99; // until other tabs see what is gone from the store
-const WAIT_MAX_MS = 3_600_000; // a longer wait comes from a clock that was wrong
+const WAIT_MAX_MS = 2_400_000; // 40 min, whatever Retry-After says
+const WAIT_TOLD_MAX_MS = 1.5 * WAIT_MAX_MS; // a longer wait comes from a clock that was wrong
 // Browsers take 64 KiB in requests that outlive their page. A character takes at most three bytes.
 const BATCH_MAX_CHARACTERS = 20_000;
 const KEPT_MAX_CHARACTERS = 250_000; // some 500 events; beyond, the oldest go
@@ -57,7 +58,7 @@ const schedule = (): void => {
 
 const waitMs = (): number => {
   const wait = +texts[WAIT_UNTIL]! - Date.now();
-  return wait > 0 && wait < WAIT_MAX_MS ? wait : 0;
+  return wait > 0 && wait <= WAIT_TOLD_MAX_MS ? wait : 0;
 };
 
 const send = async (): Promise<void> => {
@@ -67,7 +68,7 @@ const send = async (): Promise<void> => {
   try {
     const reply = await fetch(endpoint, { method: "POST", body: bodyOf(batch), keepalive: true });
     if (/408|429|5../.test("" + reply.status)) {
-      wait = Math.max(wait, +reply.headers.get("Retry-After")! * 1_000 || 0);
+      wait = Math.min(WAIT_MAX_MS, Math.max(wait, +reply.headers.get("Retry-After")! * 1_000 || 0));
     } else {
       batch.forEach(remove);
       wait = failureCount = 0;

@@ -123,11 +123,13 @@ def _sent_at(sent: Any, items: Sequence[Any], context: RequestContext) -> dateti
 
 
 def _content(item: Any) -> Any:
-    """What identifies an event that has no id: all of it, when a time is among that."""
+    """What identifies an event that has no id: all of it, when a time is among that. Counted back it is none."""
     sent = object_of(item)
-    if text_of(sent.get("uuid")) or text_of(object_of(sent.get("properties")).get("$insert_id")):
-        return None
-    return {name: sent[name] for name in sent if name not in ENVELOPE_FIELDS} if sent.get("timestamp") else None
+    properties = object_of(sent.get("properties"))
+    has_id = text_of(sent.get("uuid")) or text_of(properties.get("$insert_id"))
+    has_time = properties.get("$time") or (sent.get("timestamp") and "offset" not in sent)
+    transport = (*ENVELOPE_FIELDS, "offset")
+    return None if has_id or not has_time else {name: sent[name] for name in sent if name not in transport}
 
 
 def _whole(

@@ -399,6 +399,19 @@ def test_conditions_are_on_orders_and_their_refunds_follow_them(orders: Shop) ->
     assert asked(trusted, {"property": "device", "op": "=", "value": "desktop"}) == (0, 0, 0, 0)
 
 
+def test_a_condition_on_trust_also_says_who_is_asked_what_became_of_an_order(orders: Shop) -> None:
+    orders.add("completed", order_id="A1", value=10, coupon="SAVE10")
+    orders.add("completed", order_id="A1", value=11, trust=SERVER)
+    orders.add("refunded", order_id="A1")
+    orders.add("completed", order_id="A2", value=20, trust=SERVER)
+    orders.add("cancelled", order_id="A2")
+    trusted = {"dimension": "trust", "op": "in", "value": ["server", "signed", "import"]}
+    assert money(orders.euros()) == (1, 11, 11, 0)
+    found = orders.euros(filters=[trusted], property="coupon")
+    assert money(found) == (2, 31, 0, 31)
+    assert [(each.value, each.gross) for each in found.groups or []] == [("SAVE10", 11), ("(not set)", 20)]
+
+
 @pytest.mark.parametrize(
     ("members", "pointer"),
     [
