@@ -351,7 +351,7 @@ def _result(decoded: Decoded, stored: list[Outcome]) -> IngestResult:
             rejections.append(Rejection(index, RejectReason.UNSTORABLE, "", detail, b""))
         else:
             event_ids[index] = event.event_id
-    return IngestResult(outcomes, event_ids, rejections, decoded.sent_ids)
+    return IngestResult(outcomes, event_ids, rejections, decoded.for_reply)
 
 
 def _content_type(reply: Reply) -> list[Header]:

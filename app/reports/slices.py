@@ -41,7 +41,7 @@ class SliceQuery(RangeQuery):
 
     period: Annotated[Granularity | None, Field(description="also by these periods, where the storefront is")] = None
     property: Annotated[Name | None, Field(description="also by the values of this property")] = None
-    dimension: Annotated[Name | None, Field(description="also by the values of this dimension, such as `channel`")] = (
+    dimension: Annotated[Name | None, Field(description="also by the values of this dimension, such as `country`")] = (
         None
     )
     limit: Annotated[int, Field(ge=1, le=GROUPS_MAX, description="values beside `(other)` and `(not set)`")] = 10

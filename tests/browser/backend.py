@@ -26,7 +26,8 @@ START_SECONDS = 60.0
 
 # Purpose: what is stored of a storefront, in the order of the sender's clock. :storefront_id
 EVENTS = """
-    SELECT event_name, event_id::text, visitor_key, customer_key, seq, url, referrer, is_bot, properties::text, names
+    SELECT event_name AS name, event_id::text, visitor_key, customer_key, seq, url, referrer,
+           is_bot IS TRUE AS is_bot, properties::text, names
     FROM event LEFT JOIN visitor USING (visitor_id) LEFT JOIN customer USING (customer_id)
     LEFT JOIN property_shape USING (shape_id)
     WHERE event.storefront_id = :storefront_id ORDER BY client_time, seq
@@ -91,8 +92,9 @@ class Backend:
 
 
 def _stored(row: Any) -> Stored:
-    properties = json.loads(properties_object(row.properties, row.names))
-    return Stored(*row[:7], is_bot=bool(row.is_bot), properties=properties)
+    fields = dict(row._mapping)
+    fields["properties"] = json.loads(properties_object(fields["properties"], fields.pop("names")))
+    return Stored(**fields)
 
 
 @contextmanager

@@ -54,6 +54,6 @@ const keep = (event: Made): void => {
 
 /** A UUIDv7: milliseconds since 1970 in 12 hex digits, then 18 decimal digits of chance. */
 const newId = (): string => {
-  const digits = `0${Date.now().toString(16)}${crypto.getRandomValues(new Uint32Array(4)).join("")}`;
+  const digits = "0" + Date.now().toString(16) + crypto.getRandomValues(new Uint32Array(4)).join("");
   return digits.replace(/(.{8})(.{4})(.{3})(.{3})(.{12}).*/, "$1-$2-7$3-8$4-$5");
 };

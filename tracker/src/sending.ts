@@ -8,7 +8,7 @@ const BACKOFF_MS = 1_000; // after the first failure; doubled after each further
 const BACKOFF_DOUBLINGS_MAX = 8; // about four minutes
 const SETTLE_MS = 99; // until other tabs see what is gone from the store
 const WAIT_MAX_MS = 2_400_000; // 40 min, whatever Retry-After says
-const WAIT_TOLD_MAX_MS = 1.5 * WAIT_MAX_MS; // a longer wait comes from a clock that was wrong
+const WAIT_TOLD_MAX_MS = 3_600_000; // with half as much by chance; a longer wait comes from a clock that was wrong
 // Browsers take 64 KiB in requests that outlive their page. A character takes at most three bytes.
 const BATCH_MAX_CHARACTERS = 20_000;
 const KEPT_MAX_CHARACTERS = 250_000; // some 500 events; beyond, the oldest go
@@ -58,7 +58,7 @@ const schedule = (): void => {
 
 const waitMs = (): number => {
   const wait = +texts[WAIT_UNTIL]! - Date.now();
-  return wait > 0 && wait <= WAIT_TOLD_MAX_MS ? wait : 0;
+  return wait > 0 && wait < WAIT_TOLD_MAX_MS ? wait : 0;
 };
 
 const send = async (): Promise<void> => {

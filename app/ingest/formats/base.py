@@ -50,7 +50,7 @@ class Decoded:
     raws: per event of the request a body that `decode` makes the same event of, without path and query; made only when
     an event is refused later.
     no_consent: places of events that must not be kept; counted, and nothing else.
-    sent_ids: per event of the request its id as sent, where the reply has to name it.
+    for_reply: what else the format's own `reply` has to know, such as ids as they were sent.
     redacted: how many texts of each kind were taken out of the events. customers_refused: how many customer ids, as
     nobody's.
     """
@@ -61,7 +61,7 @@ class Decoded:
     rejections: list[Rejection] = field(default_factory=list)
     sent_at: datetime | None = None
     no_consent: Sequence[int] = ()
-    sent_ids: Sequence[str | None] = ()
+    for_reply: Sequence[Any] = ()
     redacted: Counter[str] = field(default_factory=Counter)
     customers_refused: int = 0
 
@@ -79,13 +79,13 @@ class Decoded:
 class IngestResult:
     """What became of a request. outcomes and event_ids by place in the request; no id for a refused event.
 
-    sent_ids: see `Decoded`.
+    for_reply: see `Decoded`.
     """
 
     outcomes: list[Outcome]
     event_ids: list[str | None]
     rejections: list[Rejection]
-    sent_ids: Sequence[str | None] = ()
+    for_reply: Sequence[Any] = ()
 
     def count(self, outcome: Outcome) -> int:
         return self.outcomes.count(outcome)

@@ -35,7 +35,7 @@ def decode_all(
     context: RequestContext,
     *,
     sent_at: datetime | None = None,
-    sent_ids: Sequence[str | None] = (),
+    for_reply: Sequence[Any] = (),
 ) -> Decoded:
     """Every thing that was sent becomes one event, or a rejection with its reason.
 
@@ -45,7 +45,7 @@ def decode_all(
     check_count(len(sent), context)
     indexes: list[int] = []
     no_consent: list[int] = []
-    decoded = Decoded([], indexes, lambda: list(map(raw_of, sent)), [], sent_at, no_consent, sent_ids)
+    decoded = Decoded([], indexes, lambda: list(map(raw_of, sent)), [], sent_at, no_consent, for_reply)
     for index, each in enumerate(sent):
         try:
             native = msgspec.convert(_given(translate(each)), NativeEvent)

@@ -75,7 +75,7 @@ class Ga4ValidationFormat(Ga4Format):
     paths = ("/debug/mp/collect",)
 
     def decode(self, body: bytes, context: RequestContext) -> Decoded:
-        """Nothing is received, so that nothing is stored or counted; what is wrong goes to the reply as `sent_ids`."""
+        """Nothing is received, so that nothing is stored or counted; what is wrong goes to the reply."""
         # The pipeline imports the formats; only here does one of them ask what would become of its events.
         from app.ingest.pipeline import run_pipeline  # noqa: PLC0415
         from app.ingest.steps import STEPS  # noqa: PLC0415
@@ -87,12 +87,11 @@ class Ga4ValidationFormat(Ga4Format):
         else:
             run_pipeline(decoded, context.received_at, STEPS, retention_days=context.retention_days)
             messages = [_message(rejection) for rejection in decoded.rejections]
-        return Decoded([], (), list, sent_ids=[_encode(message).decode() for message in messages])
+        return Decoded([], (), list, for_reply=messages)
 
     def reply(self, result: IngestResult, query: Mapping[str, str]) -> Reply:
         del query
-        messages = [msgspec.Raw(message.encode()) for message in result.sent_ids if message]
-        return Reply(200, {"validationMessages": messages})
+        return Reply(200, {"validationMessages": list(result.for_reply)})
 
 
 GA4 = Ga4Format()

@@ -70,19 +70,19 @@ class PosthogFormat(WireFormat):
         visitors = visitors_named(items)
         ids = content_ids("posthog", map(_content, items))
         whole = [_whole(item, id_, visitors, sent_at, context) for item, id_ in zip(items, ids, strict=True)]
-        sent_ids = [text_of(object_of(item).get("uuid")) for item in items]
-        return decode_all(whole, native_fields, _raw, context, sent_at=sent_at, sent_ids=sent_ids)
+        for_reply = [text_of(object_of(item).get("uuid")) for item in items]
+        return decode_all(whole, native_fields, _raw, context, sent_at=sent_at, for_reply=for_reply)
 
     def reply(self, result: IngestResult, query: Mapping[str, str]) -> Reply:
         """`status` is what most clients expect, `results` what those of capture v1 read."""
         del query
         results: dict[str, dict[str, str]] = {
             sent_id: {"result": "drop" if outcome is Outcome.REJECTED else "ok"}
-            for sent_id, outcome in zip(result.sent_ids, result.outcomes, strict=True)
+            for sent_id, outcome in zip(result.for_reply, result.outcomes, strict=True)
             if sent_id is not None
         }
         for rejection in result.rejections:
-            if (sent_id := result.sent_ids[rejection.index]) is not None:
+            if (sent_id := result.for_reply[rejection.index]) is not None:
                 results[sent_id]["details"] = rejection.reason
         return Reply(200, {"status": "Ok", "results": results})
 

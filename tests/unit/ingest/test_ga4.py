@@ -184,7 +184,7 @@ def test_no_depth_is_too_much(depth: int) -> None:
 def found_wrong(**envelope: object) -> list[dict[str, str]]:
     looked = GA4_VALIDATION.decode(json.dumps(envelope).encode(), SERVER)
     assert looked.received_count == 0
-    return [json.loads(message) for message in looked.sent_ids if message]
+    return list(looked.for_reply)
 
 
 def test_validation_says_what_is_wrong_and_receives_nothing() -> None:

@@ -177,6 +177,12 @@ def test_as_of_an_earlier_time_later_events_are_not_known(orders: Shop) -> None:
     assert orders.report(as_of="2026-03-02T00:00:00Z").as_of == DAY_ONE + timedelta(days=1)
 
 
+def test_a_customer_with_two_devices_is_one(orders: Shop) -> None:
+    orders.add("completed", order_id="A1", value=10, visitor=1, _customer_id=7)
+    orders.add("completed", order_id="A2", value=10, visitor=2, _customer_id=7)
+    assert (orders.euros().customer_count, orders.euros().orders_per_customer) == (1, 2.0)
+
+
 # Refunds and cancellations.
 
 
