@@ -80,7 +80,7 @@ lock: $(UV) ## resolve both lock files after a change to pyproject.toml (delete 
 	$(RESOLVE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove everything installed and cached; the data stays
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build tracker/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find app bench migrations tests -name __pycache__ -prune -exec rm -rf {} +
 
 # A checkout touches files without changing them, so the contents decide.

@@ -110,6 +110,27 @@ def test_time_and_scroll_depth_of_each_page_are_told_as_it_is_left(shop: Shop) -
     assert 0.5 <= engaged.properties["scroll_ratio"] <= 0.7
 
 
+def test_leaving_a_page_is_told_once(shop: Shop) -> None:
+    page = shop.open()
+    page.wait_for_timeout(500)
+    page.goto("about:blank")
+    wait_until(lambda: "page_engaged" in [event.name for event in shop.events()])
+
+    assert [event.name for event in shop.events()] == ["page_viewed", "page_engaged"]
+    assert [knock.is_beacon for knock in shop.knocks()] == [False, True]
+
+
+def test_a_page_made_ready_in_advance_is_viewed_when_it_is_shown(shop: Shop) -> None:
+    shop.context.add_init_script("Object.defineProperty(document, 'prerendering', {value: true})")
+    page = shop.context.new_page()
+    page.goto(shop.url)
+    page.wait_for_timeout(500)
+    assert shop.knocks() == []
+
+    page.evaluate("document.dispatchEvent(new Event('prerenderingchange'))")
+    shop.wait_for("page_viewed")
+
+
 def test_a_page_out_of_the_back_forward_cache_is_viewed_again(shop: Shop) -> None:
     page = shop.open()
 

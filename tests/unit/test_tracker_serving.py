@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from fastapi import FastAPI
 
 from app.tracker.router import SCRIPT, tracker_router
 
-SOURCES = Path(__file__).parents[2] / "tracker"
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "tracker"
 MAX_GZIPPED_BYTES = 2_000
 
 
@@ -42,6 +44,16 @@ def test_it_runs_no_text_as_code() -> None:
     script = SCRIPT.read_text()
 
     assert not [word for word in ("eval(", "Function(", "innerHTML", "document.write", ".cookie") if word in script]
+
+
+def test_the_documentation_has_the_stub_and_every_attribute() -> None:
+    page = (ROOT / "docs" / "tracker.md").read_text(encoding="utf-8")
+    sources = "".join(path.read_text(encoding="utf-8") for path in (SOURCES / "src").iterdir())
+    names = {one or other for one, other in re.findall(r'options\.(\w+)|"(\w+)" in options', sources)}
+
+    assert (SOURCES / "stub.js").read_text(encoding="utf-8") in page
+    attributes = {"data-" + re.sub("[A-Z]", lambda capital: "-" + capital[0].lower(), name) for name in names}
+    assert set(re.findall(r"^\| `(data-[a-z-]+)", page, re.MULTILINE)) == attributes
 
 
 async def test_the_common_name_is_asked_for_anew_every_hour(client: httpx.AsyncClient) -> None:

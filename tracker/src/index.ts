@@ -61,7 +61,7 @@ const followNavigation = (): void => {
 
 // A page that is made ready beforehand may never be shown.
 if ((document as { prerendering?: boolean }).prerendering) {
-  addEventListener("prerenderingchange", start);
+  document.addEventListener("prerenderingchange", start);
 } else {
   start();
 }

@@ -4,6 +4,8 @@ import { page, track, URL_MAX_CHARACTERS } from "./events";
 import { options } from "./options";
 import { sendBeacon } from "./sending";
 
+const ENGAGED_MIN_MS = 99; // less is no look; leaving a page tells us twice, a moment apart
+
 let isNotFound = "notFound" in options;
 let engagedMs = 0;
 let engagedSince = 0; // 0: nobody is looking
@@ -49,6 +51,6 @@ export const leave = (): void => {
 const reportEngagement = (): void => {
   look();
   measureScroll();
-  if (engagedMs >= 1) track("page_engaged", { engaged_ms: Math.round(engagedMs), scroll_ratio: +scrollRatio.toFixed(2) });
+  if (engagedMs > ENGAGED_MIN_MS) track("page_engaged", { engaged_ms: Math.round(engagedMs), scroll_ratio: +scrollRatio.toFixed(2) });
   engagedMs = 0;
 };

@@ -15,6 +15,7 @@ from app.address import client_address, is_trusted_peer
 from app.config import Settings
 from app.domain.context import Sender
 from app.errors import FootfallError
+from app.ingest.formats.native_event import LANGUAGE_MAX, USER_AGENT_MAX
 
 if TYPE_CHECKING:
     from maxminddb import Reader
@@ -34,8 +35,9 @@ def country_code(said: object) -> str | None:
 
 
 def sender_of(headers: Mapping[bytes, bytes], country: str | None) -> Sender:
-    """What a browser says of itself."""
-    user_agent, language = headers.get(b"user-agent", b""), headers.get(b"accept-language", b"")
+    """What a browser says of itself, in the lengths in which an event may say it."""
+    user_agent = headers.get(b"user-agent", b"")[:USER_AGENT_MAX]
+    language = headers.get(b"accept-language", b"")[:LANGUAGE_MAX]
     return Sender(user_agent.decode("latin-1"), language.decode("latin-1"), country)
 
 

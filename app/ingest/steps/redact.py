@@ -12,7 +12,6 @@ from app.domain.event import Event
 from app.ingest.pipeline import Arrival, Fault
 
 EMAIL, CARD = "email", "card"
-KINDS = (EMAIL, CARD)
 
 # Numbers of goods and orders are as long as those of cards, and one in ten passes for one.
 ID_PROPERTIES = frozenset({"order_id"})
@@ -20,6 +19,7 @@ CODE_PROPERTIES = frozenset({"product_id", "variant_id", "cart_id", "sku", "gtin
 _NO_CARDS = ID_PROPERTIES | CODE_PROPERTIES
 
 _DIGITS_MIN, _DIGITS_MAX = 13, 19
+_GROUP_MIN = 3  # figures of what is looked at apart
 _NUMBER_MIN = 10 ** (_DIGITS_MIN - 1)
 
 # The only looks that most texts get.
@@ -60,7 +60,7 @@ def redacted(text: str, found: Counter[str], *, is_code: bool = False) -> str:
     text, count = _EMAIL.subn("[email]", text)
     if count:
         found[EMAIL] += count
-    return text if is_code else _CARD.sub(lambda run: run[1] or _without_card(run[0], found), text)
+    return text if is_code else _without_cards(text, found)
 
 
 def _is_suspect(text: str) -> bool:
@@ -90,13 +90,28 @@ def _redact_members(holder: Any, members: Iterable[tuple[Any, Any]], found: Coun
             holder[key] = "[card]"
 
 
-def _without_card(run: str, found: Counter[str]) -> str:
+def _without_cards(text: str, found: Counter[str]) -> str:
+    parts: list[str] = []
+    kept_from = looked_at = 0
+    while run := _CARD.search(text, looked_at):
+        length = None if run[1] else _card_length(run[0])
+        if length is not None:
+            parts += text[kept_from : run.start()], "[card]"
+            kept_from = looked_at = run.start() + length
+        elif run[1]:
+            looked_at = run.end()
+        else:  # another number may stand before the card's: go on behind its first figures
+            looked_at = run.start() + _GROUP_MIN
+        found[CARD] += length is not None
+    return "".join(parts) + text[kept_from:]
+
+
+def _card_length(run: str) -> int | None:
     """A card's number may be followed by other figures: by when it expires, and by its check number."""
-    for end in range(len(run), _DIGITS_MIN - 1, -1):
-        if not run[end : end + 1].isdigit() and _is_card(run[:end].translate(_SEPARATORS)):
-            found[CARD] += 1
-            return "[card]" + run[end:]
-    return run
+    for length in range(len(run), _DIGITS_MIN - 1, -1):
+        if not run[length : length + 1].isdigit() and _is_card(run[:length].translate(_SEPARATORS)):
+            return length
+    return None
 
 
 def _is_card(digits: str) -> bool:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from app.domain.event import Event
 from app.ingest.context.parameters import is_kept
+from app.ingest.formats.native_event import URL_MAX
 from app.ingest.pipeline import Arrival, Fault
 
 CACHE_MAX_ENTRIES = 4_000  # addresses; those of pages come again and again
@@ -35,17 +36,19 @@ def strip_urls(event: Event, arrival: Arrival) -> Fault | None:
 def stripped(url: str) -> str:
     """Of its query what says which campaign brought somebody, its fragment if it is a route; no user, no password."""
     if "?" in url or "#" in url or "@" in url:
-        return _stripped(url)
+        return _known(url) if len(url) <= URL_MAX else _stripped(url)
     return url
 
 
-@lru_cache(maxsize=CACHE_MAX_ENTRIES)
 def _stripped(url: str) -> str:
     if user := _up_to_user(url):
         url = user[1] + url[user.end() :]
     url, _, fragment = url.partition("#")
     url = _with_kept_query(url)
     return f"{url}#{_with_kept_query(fragment)}" if fragment.startswith(_ROUTES) else url
+
+
+_known = lru_cache(maxsize=CACHE_MAX_ENTRIES)(_stripped)
 
 
 def _with_kept_query(url: str) -> str:

@@ -1,6 +1,8 @@
 """What is told of a device and a campaign, by what browsers send."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.domain.context import Campaign, Channel, Device, DeviceType, Sender
 from app.domain.event import Event
@@ -216,3 +218,24 @@ def test_what_happened_in_a_shop_stays_offline() -> None:
     event.campaign, event.url = Campaign(Channel.OFFLINE), "https://shop.example/?gclid=1"
 
     assert described(event).campaign == Campaign(Channel.OFFLINE)
+
+
+texts = st.text() | st.builds(
+    "{}//{}?{}#{}".format,
+    st.sampled_from(["https:", "", "a:"]),
+    st.text(),
+    st.from_regex("(utm_source|gclid)=.*"),
+    st.text(),
+)
+
+
+@settings(max_examples=150)
+@given(texts, texts, texts, st.builds(Sender, st.text() | st.none(), st.text() | st.none(), st.text() | st.none()))
+def test_whatever_is_sent_is_described_or_left_alone(url: str, referrer: str, text: str, sender: Sender) -> None:
+    event = stored_event(properties={"url": text, "nested": [{"text": text}]})
+    event.url, event.referrer, event.sender = url, referrer, sender
+
+    described(event)
+
+    for value in (*(event.device or ()), *(event.campaign or ())):
+        assert value is None or (value.isprintable() and 0 < len(value) <= 100)

@@ -57,7 +57,7 @@ def without_ties(events: list[JourneyEvent]) -> list[JourneyEvent]:
 # The same as the oracle
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(plain_definitions(), journeys(), as_of_times())
 def test_plain_funnels_give_each_actor_the_chain_that_the_oracle_gives(
     mirror: JourneyMirror, definition: FunnelDefinition, events: list[JourneyEvent], as_of_us: int
@@ -65,7 +65,7 @@ def test_plain_funnels_give_each_actor_the_chain_that_the_oracle_gives(
     assert mirror.matched(definition, events, as_of_us=as_of_us) == by_oracle(definition, events, as_of_us)
 
 
-@settings(max_examples=800)
+@settings(max_examples=300)
 @given(definitions(), journeys(), as_of_times())
 def test_funnels_with_options_give_each_actor_the_chain_that_the_oracle_gives(
     mirror: JourneyMirror, definition: FunnelDefinition, events: list[JourneyEvent], as_of_us: int
