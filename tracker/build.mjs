@@ -28,7 +28,7 @@ const minified = await minify(guarded, {
   mangle: true,
   format: { comments: false },
 });
-const script = minified.code + "\n";
+const script = minified.code;
 const size = gzipSync(script, { level: 9 }).length;
 console.log(`${script.length} bytes, gzipped ${size}`);
 if (size > MAX_GZIPPED_BYTES) throw new Error(`At most ${MAX_GZIPPED_BYTES} bytes gzipped are allowed.`);

@@ -18,6 +18,7 @@ from tests.conftest import new_database
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
+INSECURE_HOST = "shop.example"  # to browsers localhost is as good as https
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--disable-gpu",
@@ -26,6 +27,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
     # Without the word Headless, by which the service knows machines. A context's own is not used for beacons.
     "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
 ]

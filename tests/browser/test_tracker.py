@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.browser.conftest import Shop, wait_until
+from tests.browser.conftest import INSECURE_HOST, Shop, wait_until
 
 STUB = (Path(__file__).parents[2] / "tracker" / "stub.js").read_text()
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -196,6 +196,18 @@ def test_nothing_a_page_hands_over_makes_it_throw(shop: Shop) -> None:
 
     for call in ("()", "(null, null)", "(1n, {n: 1n})", "('x', window)", ".identify({})", ".consent()", ".flush(1)"):
         page.evaluate(f"footfall{call}; 0")
+
+
+def test_a_shop_without_https_is_served_too(shop: Shop) -> None:
+    shop.url = shop.url.replace("localhost", INSECURE_HOST)
+    page = shop.open()
+    assert not page.evaluate("isSecureContext")
+
+    page.evaluate("footfall('product_viewed')")
+    page.reload()
+    shop.wait_for("page_viewed", "product_viewed", "page_viewed")
+
+    assert len({event.visitor_key for event in shop.events()}) == 1
 
 
 def test_the_script_twice_on_a_page_counts_once(shop: Shop) -> None:

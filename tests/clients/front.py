@@ -1,4 +1,4 @@
-"""Stands before a service and refuses the first requests with events: what clients repeat is neither lost nor stored twice."""
+"""Stands before a service and refuses the first two requests with events; the second has been stored all the same."""
 
 import threading
 from collections.abc import Iterator
@@ -13,46 +13,53 @@ from starlette.types import Receive, Scope, Send
 from app.ingest.formats import FORMATS
 
 EVENT_PATHS = frozenset(path for wire_format in FORMATS for path in wire_format.paths)
-# Between two connections and of one: httpx and uvicorn say these themselves.
+# About one connection or one body: httpx and uvicorn say these themselves.
 NOT_PASSED_ON = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
 STOP_SECONDS = 10.0
 
 
 class Front:
-    """An ASGI application. refused: requests answered 503; the second of them, all the same, has been stored."""
+    """An ASGI application. refused: the paths of what was answered 503."""
 
     def __init__(self, service_url: str) -> None:
         self.refused: list[str] = []
-        self._service = httpx.AsyncClient(base_url=service_url, trust_env=False)
+        self._service_url = service_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        is_refused = request.method == "POST" and request.url.path in EVENT_PATHS and len(self.refused) < 2
+        is_refused = _is_repeatable(request) and len(self.refused) < 2
         if is_refused:
             self.refused.append(request.url.path)
-        if is_refused and len(self.refused) == 1:
-            response = self._unavailable(request)
-        else:
-            response = await self._passed_on(request)
+        is_first = is_refused and len(self.refused) == 1
+        response = _unavailable(request) if is_first else await self._passed_on(request)
         if is_refused:
             response.status_code = 503
         await response(scope, receive, send)
 
     async def _passed_on(self, request: Request) -> Response:
         headers = [(name, value) for name, value in request.headers.items() if name not in NOT_PASSED_ON]
-        url = httpx.URL(path=request.url.path, query=request.url.query.encode())
-        reply = await self._service.request(request.method, url, headers=headers, content=await request.body())
+        async with httpx.AsyncClient(base_url=self._service_url, trust_env=False) as service:
+            url = httpx.URL(path=request.url.path, query=request.url.query.encode())
+            reply = await service.request(request.method, url, headers=headers, content=await request.body())
         passed_on = {name: value for name, value in reply.headers.items() if name not in NOT_PASSED_ON}
         return Response(reply.content, reply.status_code, passed_on)
 
-    def _unavailable(self, request: Request) -> Response:
-        headers = {
-            "access-control-allow-origin": request.headers.get("origin", "*"),
-            "access-control-allow-credentials": "true",
-            "access-control-expose-headers": "Retry-After",
-            "retry-after": "1",
-        }
-        return Response(headers=headers)
+
+def _is_repeatable(request: Request) -> bool:
+    """With events, and from somebody who reads the reply: a browser says of a beacon that nobody will."""
+    is_beacon = request.headers.get("sec-fetch-mode") == "no-cors"
+    return request.method == "POST" and request.url.path in EVENT_PATHS and not is_beacon
+
+
+def _unavailable(request: Request) -> Response:
+    """As the service answers when it is behind."""
+    headers = {
+        "access-control-allow-origin": request.headers.get("origin", "*"),
+        "access-control-allow-credentials": "true",
+        "access-control-expose-headers": "Retry-After",
+        "retry-after": "1",
+    }
+    return Response(status_code=503, headers=headers)
 
 
 @contextmanager
@@ -66,5 +73,5 @@ def standing_before(service_url: str) -> Iterator[tuple[Front, str]]:
     try:
         yield front, f"http://127.0.0.1:{socket.getsockname()[1]}"
     finally:
-        server.force_exit = server.should_exit = True
+        server.should_exit = True
         thread.join(STOP_SECONDS)

@@ -1,11 +1,13 @@
 """What brought somebody to a page: by the campaign's parameters in its address, or by the page before."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 from app.domain.context import Campaign, Channel
-from app.ingest.context.parameters import CLICK_IDS, kept_parameters
+from app.ingest.context.parameters import CLICK_IDS, kept_parameters, readable
 from app.ingest.context.sites import channel_of_site
 
 CACHE_MAX_ENTRIES = 2_000  # pages, with two addresses each
@@ -49,6 +51,14 @@ def campaign_of(url: str | None, referrer: str | None, own_hosts: frozenset[str]
         return None
     channel = _channel(source, medium, click_id, before)
     return Campaign(channel, source, medium, campaign, term, content, click_id)
+
+
+def told_campaign(properties: Mapping[str, Any]) -> Campaign | None:
+    """What a client says of the campaign itself, in properties utm_*, as servers' do that have no address of a page."""
+    utm = [readable(told) if isinstance(told := properties.get(f"utm_{part}"), str) else None for part in _PARTS]
+    if not any(utm):
+        return None
+    return Campaign(_channel(utm[0], utm[1], None, None), *utm)
 
 
 @lru_cache(maxsize=CACHE_MAX_ENTRIES)

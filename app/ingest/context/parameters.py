@@ -41,12 +41,12 @@ def kept_parameters(url: str) -> Iterator[tuple[str, str]]:
     query = url.partition("?")[2].partition("#")[0]
     for parameter in filter(is_kept, query.split("&")):
         name, _, encoded = parameter.partition("=")
-        value = _readable(unquote_plus(encoded))
+        value = readable(unquote_plus(encoded))
         if value:
             yield name.lower(), value
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """Without control characters, which a database may not take, and not too long."""
     if not text.isprintable():
         text = "".join(filter(str.isprintable, text))

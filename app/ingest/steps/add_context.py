@@ -1,8 +1,8 @@
 """Says of an event which device it came from and what brought its person, then forgets by what that was told."""
 
-from app.domain.context import Channel, Sender
+from app.domain.context import Campaign, Channel, Sender
 from app.domain.event import Event
-from app.ingest.context.campaign import campaign_of
+from app.ingest.context.campaign import campaign_of, told_campaign
 from app.ingest.context.device import device_of
 from app.ingest.pipeline import Arrival, Fault
 
@@ -12,8 +12,15 @@ def add_context(event: Event, arrival: Arrival) -> Fault | None:
     if sender is not None:
         event.sender, event.device = None, device_of(sender)
     if event.campaign is None or event.campaign.channel is not Channel.OFFLINE:
-        event.campaign = campaign_of(event.url, event.referrer, arrival.own_hosts)
+        event.campaign = _campaign(event, arrival)
     return None
+
+
+def _campaign(event: Event, arrival: Arrival) -> Campaign | None:
+    found = campaign_of(event.url, event.referrer, arrival.own_hosts)
+    if found is not None and (found.utm_source or found.utm_medium or found.utm_campaign):
+        return found
+    return told_campaign(event.properties) or found
 
 
 def _sender(of_event: Sender | None, of_request: Sender | None) -> Sender | None:

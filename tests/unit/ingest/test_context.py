@@ -213,6 +213,16 @@ def test_an_email_address_in_a_campaign_is_taken_out_of_it_too() -> None:
     assert described(event).campaign == Campaign(Channel.OTHER, "[email]")
 
 
+def test_a_campaign_that_a_client_tells_counts_where_the_address_has_none() -> None:
+    told = {"utm_source": "newsletter", "utm_medium": "email", "utm_campaign": "spring"}
+    campaign = Campaign(Channel.EMAIL, "newsletter", "email", "spring")
+    assert described(stored_event(properties=told)).campaign == campaign
+
+    event = stored_event(properties=told)
+    event.url = "https://shop.example/?utm_source=google&utm_medium=cpc"
+    assert described(event).campaign == Campaign(Channel.PAID_SEARCH, "google", "cpc")
+
+
 def test_what_happened_in_a_shop_stays_offline() -> None:
     event = stored_event()
     event.campaign, event.url = Campaign(Channel.OFFLINE), "https://shop.example/?gclid=1"

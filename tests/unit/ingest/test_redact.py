@@ -144,7 +144,16 @@ def test_it_can_be_turned_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 32_000, "a@" * 16_000, "a." * 16_000 + "@", "4 " * 16_000, "444 " * 8_000, "4" * 32_000, "a@" + "b." * 16_000]
+    "text",
+    [
+        "a" * 32_000,
+        "a@" * 16_000,
+        "a." * 16_000 + "@",
+        "4 " * 16_000,
+        "444 " * 8_000,
+        "4" * 32_000,
+        "a@" + "b." * 16_000,
+    ],
 )
 def test_no_text_takes_long(text: str) -> None:
     started = time.process_time()
