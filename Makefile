@@ -25,7 +25,7 @@ PROJECT := $(VENV)/pyproject.toml
 INSTALLED_DEV := $(VENV)/requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help up test faults mutants lint truth bench growth overload tracker browser lock clean
+.PHONY: help up test faults mutants lint truth bench growth overload tracker browser clients lock clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -74,6 +74,23 @@ PLAYWRIGHT := playwright==1.65.2
 browser: $(INSTALLED_DEV) ## try the tracker in headless Chromium (apt-get install chromium) (ARGS="-k consent")
 	@$(BIN)/python -c 'import playwright' 2>/dev/null || $(BIN)/python -m pip install -q "$(PLAYWRIGHT)"
 	$(BIN)/python -m pytest -n 0 -rs $(ARGS) tests/browser
+
+# Of other makers, installed anew when their lock files change.
+NODE_CLIENTS := build/clients/node_modules/.package-lock.json
+PYTHON_CLIENTS := build/clients/python/requirements.txt
+
+clients: $(INSTALLED_DEV) $(NODE_CLIENTS) $(PYTHON_CLIENTS) ## other makers' clients play a shop journey (Node.js, apt-get install chromium)
+	$(BIN)/python -m pytest -n 0 -rs -m clients $(ARGS) tests/clients
+
+$(NODE_CLIENTS): tests/clients/package.json tests/clients/package-lock.json
+	@mkdir -p build/clients && cp $^ build/clients
+	cd build/clients && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+$(PYTHON_CLIENTS): tests/clients/requirements.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@cp $< $@
 
 lock: $(UV) ## resolve both lock files after a change to pyproject.toml (delete them for the newest of all)
 	$(RESOLVE) --output-file requirements.lock

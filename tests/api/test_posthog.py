@@ -156,7 +156,8 @@ async def test_the_config_turns_off_what_is_not_there(shop: Service) -> None:
 
     config = reply.json()
     assert reply.status_code == 200
-    assert {config[name] for name in ("sessionRecording", "surveys", "heatmaps", "hasFeatureFlags")} == {False}
+    assert {config[name] for name in ("sessionRecording", "heatmaps", "hasFeatureFlags")} == {False}
+    assert "surveys" not in config  # even "false" has the browser load a script for them
     assert "gzip-js" in config["supportedCompression"]
 
 

@@ -73,10 +73,12 @@ def assert_one_person_bought_for_43_80(shop: Shop) -> None:
 
 @pytest.mark.parametrize("client", parameters(CLIENTS))
 def test_a_journey_is_one_persons_from_the_first_page_to_the_order(client: Client, shop: Shop, tmp_path: Path) -> None:
-    play(client, shop, shop.url, tmp_path / "client.log")
+    log = tmp_path / "client.log"
+    play(client, shop, shop.url, log)
 
     assert_one_person_bought_for_43_80(shop)
     assert shop.became_of_events().keys() <= {"received", "stored", "duplicate"}
+    assert not client.is_browser or log.read_text() == ""  # nothing on the page's console
 
 
 @pytest.mark.parametrize("client", parameters(tuple(client for client in CLIENTS if client.retries)))

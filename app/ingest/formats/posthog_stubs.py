@@ -7,6 +7,7 @@ import msgspec
 
 from app.ingest.formats.base import Reply, Stub
 
+# Without `surveys`: told anything of them, even that there are none, the browser SDK loads a script for them from here.
 CONFIG: dict[str, Any] = {
     "analytics": {"endpoint": "/e/"},
     "autocaptureExceptions": False,
@@ -22,7 +23,6 @@ CONFIG: dict[str, Any] = {
     "sessionRecording": False,
     "siteApps": [],
     "supportedCompression": ["gzip", "gzip-js"],
-    "surveys": False,
     "toolbarParams": {},
 }
 # `flags` is what newer clients read, the others what older ones do.
