@@ -218,7 +218,7 @@ async def _lifespan(
                 metrics=metrics,
             )
             jobs.run("drain", drain.run())
-        jobs.run_once("compile", _compile())
+        compiled = _start_compiling(jobs)
         stack.callback(gc.unfreeze)
         stack.push_async_callback(jobs.stop)
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -244,7 +244,7 @@ async def _lifespan(
                 Countries(settings),
             )
         )
-        answers = _open_answers(settings, mirror, metrics)
+        answers = _open_answers(settings, mirror, metrics, compiled)
         _look_after_reports(jobs, settings, reading, answers, clock, metrics)
         for router in reports_routers(ReportParts(keys, engine, answers, settings.published_funnels_max, reading)):
             app.include_router(router)
@@ -320,10 +320,14 @@ async def _open_cookieless(jobs: Jobs, engine: AsyncEngine, settings: Settings, 
     return CookielessKeys(salts, settings.trusted_proxies)
 
 
-def _open_answers(settings: Settings, mirror: Mirror, metrics: Metrics) -> Answers:
+def _open_answers(settings: Settings, mirror: Mirror, metrics: Metrics, compiled: asyncio.Event) -> Answers:
     timeout_seconds = settings.report_timeout_seconds
     runner = ReportRunner(
-        mirror, concurrency=settings.report_concurrency, timeout_seconds=timeout_seconds, metrics=metrics
+        mirror,
+        concurrency=settings.report_concurrency,
+        timeout_seconds=timeout_seconds,
+        metrics=metrics,
+        compiled=compiled,
     )
     looks = Looks(mirror, timeout_seconds=timeout_seconds)
     return Answers(mirror, looks, runner, cache_bytes=settings.report_results_bytes, metrics=metrics)
@@ -374,7 +378,14 @@ def _look_after_mirror(jobs: Jobs, mirror: Mirror, interval_seconds: float) -> N
     jobs.repeat("rewrite mirror", rewrite, REWRITE_CHECK_SECONDS)
 
 
-async def _compile() -> None:
+def _start_compiling(jobs: Jobs) -> asyncio.Event:
+    """Which is set when it is done."""
+    compiled = asyncio.Event()
+    jobs.run_once("compile", _compile(compiled))
+    return compiled
+
+
+async def _compile(compiled: asyncio.Event) -> None:
     """In a thread of its own, since the end of the loop waits for the loop's, and a stop need not wait for a compiler.
 
     Then everything that stays for good is there. The garbage collector need not look through it again and again:
@@ -385,6 +396,7 @@ async def _compile() -> None:
         await asyncio.get_running_loop().run_in_executor(threads, compile_matchers)
     finally:
         threads.shutdown(wait=False)
+        compiled.set()
     gc.collect()
     gc.freeze()
 

@@ -33,8 +33,19 @@ class GivenUp(Exception):
 
 
 class ReportRunner:
-    def __init__(self, mirror: Mirror, *, concurrency: int, timeout_seconds: float, metrics: Metrics) -> None:
+    """compiled: set once the matchers are; the first start takes half a minute for that, which is no report's fault."""
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        *,
+        concurrency: int,
+        timeout_seconds: float,
+        metrics: Metrics,
+        compiled: asyncio.Event | None = None,
+    ) -> None:
         self._mirror = mirror
+        self._compiled = compiled
         self._slots = asyncio.Semaphore(concurrency)
         self._held_max = concurrency * (1 + QUEUE_PER_SLOT)
         self._held = 0
@@ -54,6 +65,8 @@ class ReportRunner:
             raise TooMany("Too many reports are asked for at once.", retry_after_seconds=RETRY_AFTER_SECONDS)
         self._held += 1
         try:
+            if self._compiled is not None:
+                await self._compiled.wait()
             await self._slots.acquire()
         except BaseException:
             self._held -= 1

@@ -297,3 +297,14 @@ async def test_a_look_that_failed_does_not_keep_the_next_one_from_happening() ->
     for _ in range(3):
         with pytest.raises(Unavailable):
             await looks.catch_up()
+
+
+async def test_a_report_waits_for_the_compiler_however_long_that_takes(mirror: Mirror) -> None:
+    compiled = asyncio.Event()
+    runner = ReportRunner(mirror, concurrency=1, timeout_seconds=5, metrics=Metrics(), compiled=compiled)
+    asking = asyncio.create_task(runner.run("funnel", 1, lambda scan: scan.storefront_id))
+    done, _ = await asyncio.wait({asking}, timeout=0.05)
+    assert not done
+
+    compiled.set()
+    assert await asking == 1
