@@ -45,6 +45,8 @@ module.exports = async function visit(head, pages) {
   for (const [url, happens] of Object.entries(pages)) {
     await page.goto(`http://localhost:${server.address().port}${url}`);
     await page.evaluate(happens, require("./shop.json"));
+    // Nobody leaves within milliseconds: that cuts off the request by which PostHog's client tells of a login.
+    await page.waitForLoadState("networkidle");
   }
   process.stdin.resume();
   await once(process.stdin, "end");

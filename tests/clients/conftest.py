@@ -14,7 +14,7 @@ from app.domain.storefront import KeyKind
 from app.storage.database import DatabaseUrl, create_engine
 from app.storage.keys import create_key
 from app.storage.storefronts import create_storefront
-from tests.clients.client import Client
+from tests.clients.client import PATIENCE_SECONDS, Client
 from tests.conftest import new_database
 from tests.integration.serving import serving
 
@@ -85,7 +85,9 @@ def _reached(reply: httpx.Response) -> list[int]:
 @pytest.fixture
 def shop(running: Running) -> Iterator[Shop]:
     write, server, read = asyncio.run(_new_keys(running.database))
-    with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {read}"}, trust_env=False) as reader:
+    may_read = {"Authorization": f"Bearer {read}"}
+    # The first report may wait for compiled code.
+    with httpx.Client(base_url=running.url, headers=may_read, timeout=PATIENCE_SECONDS, trust_env=False) as reader:
         yield Shop(running.url, write, server, reader)
 
 

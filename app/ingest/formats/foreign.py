@@ -19,6 +19,8 @@ Object = Mapping[str, Any]
 
 # Levels of a body: far more than an event may have, and far fewer than Python can go down when it is encoded again.
 NESTING_MAX = 100
+# Of what a request says once and all its events repeat, times their number. Clients send a kilobyte of it.
+SHARED_MAX_BYTES = 16 * 1024 * 1024
 COUNTRY_CHARACTERS = 2  # ISO 3166-1 alpha-2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,6 +70,16 @@ def check_count(count: int, context: RequestContext) -> None:
     """For those to whom the events cost something before they are decoded. Raises TooLarge."""
     if count > context.max_events:
         raise TooLarge(f"The body holds {count} events; send at most {context.max_events} in one request.")
+
+
+def check_shared(shared: Object, count: int) -> None:
+    """For what a request says once and each of its events repeats, in quarantine too: 4 MiB would become gigabytes.
+
+    Raises TooLarge.
+    """
+    if count > 1 and len(_encode(shared)) * count > SHARED_MAX_BYTES:
+        share = f"What the {count} events have in common takes {SHARED_MAX_BYTES // count} bytes at most"
+        raise TooLarge(f"{share}; say less there, or send fewer events in one request.")
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from app.ingest.formats.content_ids import content_ids
 from app.ingest.formats.foreign import (
     Object,
     check_count,
+    check_shared,
     decode_all,
     is_made_here,
     json_of,
@@ -61,6 +62,7 @@ class Ga4Format(WireFormat):
             raise Unreadable("Send an object with `client_id` and `events`, an array.")
         check_count(len(sent["events"]), context)
         envelope = {name: value for name, value in sent.items() if name != "events"}
+        check_shared(envelope, len(sent["events"]))
         ids = content_ids("ga4", (_identity(envelope, event) for event in sent["events"]))
         hits = [_hit(envelope, event, made_up) for event, made_up in zip(sent["events"], ids, strict=True)]
         return decode_all(hits, _translate, _raw_of, context)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 from app.errors import Unreadable
 from app.ingest.formats.base import Decoded, IngestResult, Reply, RequestContext, WireFormat
 from app.ingest.formats.content_ids import content_ids
-from app.ingest.formats.foreign import check_count, decode_all, number_of, said_of, url_of
+from app.ingest.formats.foreign import check_count, check_shared, decode_all, number_of, said_of, url_of
 from app.ingest.formats.ga4 import event_name_of, product_of, properties_of
 
 Hit = dict[str, str]
@@ -61,7 +61,7 @@ LEFT_OUT = frozenset(
     "v tid key cid uid en dl dr ul gtm gcs gcd npa dma dma_cps tag_exp pscdl frm seg are tfd tt ir z"  # noqa: SIM905  # short
     " uaa uab uafvl uam uamb uap uapv uaw ur us_privacy gdpr gdpr_consent".split()
 )
-QUERY_MAX_COUNT = 500  # parameters, which every line of the body repeats in memory
+PARAMETERS_MAX = 500  # of the query, which every line of the body repeats in memory, and of a line
 ID_FIELD = "_event_id"  # of a hit in quarantine
 
 _item_of = re.compile(r"pr\d+").fullmatch
@@ -81,10 +81,11 @@ class Ga4CollectFormat(WireFormat):
         """Each line of the body is an event, which has the query's parameters too."""
         lines = [line.decode(errors="replace") for line in body.splitlines() if line.strip()]
         check_count(len(lines), context)
-        if len(context.query) > QUERY_MAX_COUNT:
-            raise Unreadable(f"The address has {len(context.query)} parameters; send at most {QUERY_MAX_COUNT}.")
+        if len(context.query) > PARAMETERS_MAX:
+            raise Unreadable(f"The address has {len(context.query)} parameters; send at most {PARAMETERS_MAX}.")
         shared = {name: value for name, value in context.query.items() if value}
-        hits: list[Hit] = [{**shared, **dict(parse_qsl(line))} for line in lines or [""]]
+        check_shared(shared, len(lines))
+        hits: list[Hit] = [{**shared, **_parameters(line)} for line in lines or [""]]
         if not all(hits):
             raise Unreadable("Send parameters, in the query or in the body, as in `v=2&tid=G-1&cid=7&en=page_view`.")
         for hit in hits:
@@ -101,6 +102,14 @@ class Ga4CollectFormat(WireFormat):
 
 
 GA4_COLLECT = Ga4CollectFormat()
+
+
+def _parameters(line: str) -> Hit:
+    """Raises Unreadable."""
+    try:
+        return dict(parse_qsl(line, max_num_fields=PARAMETERS_MAX))
+    except ValueError as error:
+        raise Unreadable(f"A line has more than {PARAMETERS_MAX} parameters; send fewer.") from error
 
 
 def _identity(hit: Hit) -> Hit | None:

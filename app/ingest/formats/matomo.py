@@ -17,7 +17,6 @@ from app.ingest.formats.foreign import (
     decode_all,
     is_made_here,
     json_of,
-    list_of,
     object_of,
     text_of,
 )
@@ -25,6 +24,9 @@ from app.ingest.formats.matomo_words import translate
 from app.ingest.formats.native_checks import Refused
 
 ID_FIELD = "_event_id"  # of a hit in quarantine
+PARAMETERS_MAX = 500  # of a hit; Matomo's clients send some forty, and a shop's own dimensions
+# Anybody may have us look for a key: among so many hits of a bulk request, which all have it.
+HITS_WITH_KEY = 10
 # Not about the hit, and other on the next try.
 VOLATILE = frozenset({"token_auth", "send_image", "queuedtracking", ID_FIELD})
 PIXEL = b64decode("R0lGODlhAQABAIAAAAAAAAAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")  # one, transparent
@@ -33,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Sent(NamedTuple):
-    """hits: as sent, taken apart where they were query strings. token: of the request as a whole."""
+    """hits: as sent, see `_hit_of`. token: of the request as a whole."""
 
     hits: list[Any]
     token: object
@@ -51,16 +53,19 @@ class MatomoFormat(WireFormat):
         except Unreadable:
             return text_of(query.get("idsite"))
         token = text_of(sent.token)
-        return token if token and is_made_here(token) else text_of(query.get("idsite")) or _site_of(sent.hits)
+        if token and is_made_here(token):
+            return token
+        return text_of(query.get("idsite")) or _site_of(sent.hits[:HITS_WITH_KEY])
 
     def decode(self, body: bytes, context: RequestContext) -> Decoded:
-        hits = _taken_apart(body, context.query).hits
-        check_count(len(hits), context)
+        sent = _taken_apart(body, context.query).hits
+        check_count(len(sent), context)
+        hits = list(map(_hit_of, sent))
         _check_sites(hits)
         hits = [_named(hit, context) for hit in hits]
         ids = content_ids("matomo", map(_identity, hits))
-        sent = [_with_id(hit, made_up) for hit, made_up in zip(hits, ids, strict=True)]
-        return decode_all(sent, _translate, _raw_of, context)
+        whole = [_with_id(hit, made_up) for hit, made_up in zip(hits, ids, strict=True)]
+        return decode_all(whole, _translate, _raw_of, context)
 
     def reply(self, result: IngestResult, query: Mapping[str, str]) -> Reply:
         """What hit it was is in the query, unless there were many."""
@@ -83,25 +88,37 @@ def _taken_apart(body: bytes, query: Mapping[str, str]) -> _Sent:
     body = body.strip()
     if body[:1] != b"{":
         shared = {name: value for name, value in query.items() if value}
-        hit = {**shared, **dict(parse_qsl(body.decode(errors="replace")))}
+        hit = {**shared, **_parameters(body.decode(errors="replace"))}
         if not hit:
             raise Unreadable("Send parameters in the query or as a form, or JSON with `requests`, an array.")
         return _Sent([hit], hit.get("token_auth"))
     envelope = object_of(json_of(body))
     if not isinstance(envelope.get("requests"), list):
         raise Unreadable("Send JSON with `requests`, an array of query strings.")
-    return _Sent([_hit_of(each) for each in list_of(envelope["requests"])], envelope.get("token_auth"))
+    return _Sent(envelope["requests"], envelope.get("token_auth"))
+
+
+def _parameters(text: str) -> dict[str, str]:
+    """Raises Unreadable."""
+    try:
+        return dict(parse_qsl(text, max_num_fields=PARAMETERS_MAX))
+    except ValueError as error:
+        raise Unreadable(f"A hit has more than {PARAMETERS_MAX} parameters; send fewer.") from error
 
 
 def _hit_of(sent: object) -> object:
-    """Of a bulk request: mostly `?idsite=1&rec=1&…`."""
-    if isinstance(sent, str):
-        return dict(parse_qsl(sent.partition("?")[2] or sent))
-    return sent
+    """Of a bulk request: mostly `?idsite=1&rec=1&…`. As it is when it is none."""
+    if not isinstance(sent, str):
+        return sent
+    try:
+        return _parameters(sent.partition("?")[2] or sent)
+    except Unreadable:
+        return sent
 
 
 def _site_of(hits: list[Any]) -> str | None:
-    return next((site for hit in hits if (site := text_of(object_of(hit).get("idsite"))) is not None), None)
+    sites = (text_of(object_of(_hit_of(hit)).get("idsite")) for hit in hits)
+    return next(filter(None, sites), None)
 
 
 def _check_sites(hits: list[Any]) -> None:

@@ -12,6 +12,7 @@ from app.ingest.formats.content_ids import content_ids
 from app.ingest.formats.foreign import (
     Object,
     check_count,
+    check_shared,
     decode_all,
     json_of,
     key_in_json,
@@ -75,6 +76,7 @@ def _items(sent: Any, kind: str | None, context: RequestContext) -> list[Any]:
     else:
         items = [sent]
     check_count(len(items), context)
+    check_shared(common, len(items))
     ids = content_ids("segment", map(_identity, items))
     return [
         _completed(item, {"type": kind, "messageId": message_id}, common, context) if isinstance(item, dict) else item

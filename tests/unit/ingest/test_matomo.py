@@ -265,6 +265,21 @@ def test_more_requests_than_allowed_are_refused() -> None:
         MATOMO.decode(bulk("?a=1", "?a=2"), context(max_events=1))
 
 
+MANY = "&".join(f"dimension{number}=1" for number in range(501))  # parameters of one hit
+
+
+def test_a_hit_of_more_parameters_than_any_client_sends_is_not_taken_apart() -> None:
+    assert MATOMO.key(MANY.encode() + b"&idsite=7", {}) is None
+    with pytest.raises(Unreadable, match="more than 500 parameters"):
+        MATOMO.decode(MANY.encode(), context())
+    assert refusals(bulk(MANY)) == [("not_an_object", "")]
+
+
+def test_the_key_of_a_bulk_is_looked_for_in_its_first_hits_only() -> None:
+    assert MATOMO.key(bulk(*["?rec=1"] * 9, "?idsite=7"), {}) == "7"
+    assert MATOMO.key(bulk(*["?rec=1"] * 10, "?idsite=7"), {}) is None
+
+
 # -- replies ---------------------------------------------------------------------------------------------------------
 
 

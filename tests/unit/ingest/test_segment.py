@@ -10,6 +10,7 @@ import pytest
 
 from app.domain.event import Event, Trust, canonical_event_id
 from app.domain.stages import DEFAULT_STAGES
+from app.errors import TooLarge
 from app.ingest.formats.base import RequestContext
 from app.ingest.formats.personal import PERSONAL, PERSONAL_TRAITS
 from app.ingest.formats.segment import SEGMENT
@@ -157,6 +158,13 @@ def test_an_alias_of_a_customer_with_itself_stays_with_the_browser() -> None:
     [event] = decoded({"type": "alias", "userId": "c-1", "previousId": "c-1", "anonymousId": "ana"})
 
     assert (event.visitor_key, event.customer_key) == ("ana", "c-1")
+
+
+def test_what_all_events_repeat_may_not_make_gigabytes_of_a_request() -> None:
+    body = {"context": {"long": "x" * 17_000}, "batch": [{}] * 1_000}
+
+    with pytest.raises(TooLarge, match="16777 bytes at most"):
+        SEGMENT.decode(json.dumps(body).encode(), BATCH)
 
 
 # -- keys ------------------------------------------------------------------------------------------------------------
