@@ -74,11 +74,12 @@ def serve(
     data_dir: DataDir = None,
 ) -> None:
     """Run the service until it is stopped."""
-    from app.server import only_service, run_server, stop_on_signals
+    from app.server import only_service, run_server, stop_on_signals, suppress_stop
 
     stop_on_signals()
     settings = load_settings(host=host, port=port, data_dir=data_dir)
-    with only_service(settings), watched_database(settings) as (url, postgres_restarts):
+    # A stop by a signal comes as SystemExit, through every `finally`; it is no failure, and the end of this.
+    with suppress_stop(), only_service(settings), watched_database(settings) as (url, postgres_restarts):
         if settings.migrate_on_start:
             _migrate_first(settings, url)
         run_server(settings, url, postgres_restarts)

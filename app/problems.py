@@ -55,6 +55,8 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 TEXT_SHOWN_MAX = 500  # characters of any one text: replies may quote the sender, not repeat a megabyte
 OUTAGE_RETRY_SECONDS = 5
 TOO_LARGE = "The body is larger than this service takes (FOOTFALL_REQUEST_MAX_BYTES)."
+NO_OBJECT = "A JSON object belongs here."
+NO_BODY_OBJECT = "The body has to be a JSON object, sent with Content-Type: application/json."
 ERRORS_SHOWN_MAX = 100  # faults listed in one reply: enough to see the pattern
 
 logger = logging.getLogger(__name__)
@@ -170,6 +172,10 @@ def _field_error(fault: Mapping[str, Any]) -> FieldError:
     """Faults of the body point into it; those of a parameter name it: `/query/from`."""
     place, *path = fault["loc"]
     detail = fault["msg"].removeprefix("Value error, ")  # pydantic's mark for what our own checks raise
+    if fault["type"] == "model_attributes_type":
+        detail = NO_OBJECT
+    if place == "body" and not path and fault["type"] in ("model_attributes_type", "missing"):
+        detail = NO_BODY_OBJECT
     if place == "body" or not path:
         return FieldError(detail, _pointer(path))
     name = ".".join(str(part) for part in path)

@@ -50,6 +50,16 @@ def stop_on_signals() -> None:
         signal.signal(stop_signal, lambda *_: sys.exit(0))
 
 
+@contextmanager
+def suppress_stop() -> Iterator[None]:
+    """Around all that a stop ends, see `stop_on_signals`. Other exits go on."""
+    try:
+        yield
+    except SystemExit as stop:
+        if stop.code:
+            raise
+
+
 class CannotServe(FootfallError):
     """The service can't start here"""
 

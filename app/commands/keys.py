@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.commands.base import AsJson, DataDir, console, errors, print_json, with_database
@@ -61,7 +61,7 @@ def keys_list(
     if as_json:
         print_json([_as_json(key) for key in found])
         return
-    table = Table("id", "kind", "begins with", "origins", "made", "secret before it")
+    table = Table("id", "kind", "begins with", Column("origins", overflow="fold"), "made", "secret before it")
     for key in found:
         origins = ", ".join(key.origins) if key.origins else "any"
         made = f"{key.created_at:%Y-%m-%d}"

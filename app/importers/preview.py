@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.importers.base import Importer, Unreadable
 from app.importers.run import TEXT_SHOWN, UNREADABLE_SHOWN
 from app.terminal import shown
 
 EVENTS_SHOWN = 10
-COLUMNS = ("event", "client_time", "visitor_id", "customer_id", "event_id", "properties")
+TITLE = "first events; nothing is sent"
 
 
 def preview_files(importer: Importer, files: Sequence[Path], console: Console) -> int:
@@ -24,7 +24,7 @@ def preview_files(importer: Importer, files: Sequence[Path], console: Console) -
 
     Raises ImportFileError.
     """
-    table = Table(*COLUMNS, title="first events; nothing is sent")
+    table = Table("event", "client_time", Column("fields and properties", overflow="fold"), title=TITLE)
     names: Counter[str] = Counter()
     unreadable_count = 0
     examples: list[Unreadable] = []
@@ -36,7 +36,7 @@ def preview_files(importer: Importer, files: Sequence[Path], console: Console) -
         event = msgspec.json.decode(item)
         names[str(event.get("event"))] += 1
         if names.total() <= EVENTS_SHOWN:
-            table.add_row(*(_cell(event.get(column)) for column in COLUMNS))
+            table.add_row(*_row(event))
     console.print(table)
     for name, count in names.most_common():
         console.print(f"{count:,} {shown(name)}", highlight=False)
@@ -46,7 +46,9 @@ def preview_files(importer: Importer, files: Sequence[Path], console: Console) -
     return unreadable_count
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{shown(str(name))}={shown(str(inner))}" for name, inner in value.items())
-    return "" if value is None else shown(str(value))
+def _row(event: dict[str, Any]) -> tuple[str, str, str]:
+    """One below the other, since names and ids are longer than a column of 80 would let them be."""
+    properties = event.pop("properties", None) or {}
+    name, time = (shown(str(event.pop(field, ""))) for field in ("event", "client_time"))
+    others = [f"{shown(str(field))}={shown(str(value))}" for field, value in [*event.items(), *properties.items()]]
+    return name, time, "\n".join(others)

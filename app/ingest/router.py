@@ -224,7 +224,9 @@ class IngestEndpoint:
             with self._parts.gate.waiting_body(len(raw)):
                 find = partial(self._key_of_large, raw, headers, query)
                 secret = await asyncio.get_running_loop().run_in_executor(self._parts.large, find)
-        return SentKey(secret) if secret else None
+        if not secret:
+            return None
+        return SentKey(secret, is_address=not self._format.has_secret_in_address and secret in query.values())
 
     def _key_of_large(self, raw: bytes, headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> str | None:
         """For a thread."""

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationInfo, field_vali
 
 from app.domain.periods import Granularity, local, period_edges
 from app.domain.storefront import Storefront
-from app.domain.time_range import to_us
+from app.domain.time_range import instant, to_us
 from app.errors import FieldError, Invalid
 from app.mirror.scan import Scan, Subject
 from app.reports.base import NEVER_US
@@ -63,7 +63,7 @@ class SliceQuery(RangeQuery):
 
     def asked_us(self) -> int | None:
         """The `as_of` that was asked for."""
-        return None if self.as_of is None else to_us(self.as_of)
+        return None if self.as_of is None else to_us(instant(self.as_of, "UTC"))
 
     def now_us(self, scan: Scan) -> int:
         """The time as of which the answer is."""

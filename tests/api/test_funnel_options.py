@@ -112,4 +112,5 @@ async def test_filters_choose_persons_by_what_they_did(shop: Service) -> None:
 
 async def test_as_of_a_time_before_anything_was_received_there_is_nothing(shop: Service) -> None:
     assert await reached(shop, as_of="2020-01-01T00:00:00Z") == [0, 0, 0]
+    assert await reached(shop, as_of="0001-01-01T00:00:00+14:00") == [0, 0, 0]
     assert await reached(shop, as_of="2999-01-01T00:00:00Z") == [4, 3, 1]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.api.problem import assert_problem
 from tests.service import Service
 
@@ -39,3 +41,9 @@ async def test_of_ten_events_two_never_came(service: Service) -> None:
 async def test_faulty_questions_say_what_to_change(service: Service) -> None:
     reply = await service.client.get(URL, params={**FEBRUARY, "dimension": "shoe_size"}, headers=service.reader)
     assert "there is no dimension 'shoe_size'" in str(assert_problem(reply, 422, "invalid")["errors"])
+
+
+@pytest.mark.parametrize("as_of", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_as_of_a_time_that_no_calendar_in_utc_has_is_answered(service: Service, as_of: str) -> None:
+    reply = await service.client.get(URL, params={**FEBRUARY, "as_of": as_of}, headers=service.reader)
+    assert (reply.status_code, reply.json()["received_count"]) == (200, 0)

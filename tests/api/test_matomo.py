@@ -76,6 +76,14 @@ async def test_a_server_key_may_be_the_token_of_a_bulk(service: Service) -> None
     assert await stored(service) == [("page_viewed", SERVER)]
 
 
+@pytest.mark.parametrize(("path", "name"), [("/matomo.php", "idsite"), ("/g/collect", "tid")])
+async def test_a_server_key_is_no_site_in_an_address(service: Service, path: str, name: str) -> None:
+    reply = await service.client.get(path, params={**HIT, "en": "a", "cid": "1", name: service.server_key})
+
+    assert "must not stand in an address" in assert_problem(reply, 403, "forbidden")["detail"]
+    assert await stored(service) == []
+
+
 async def test_a_server_key_in_the_address_does_not_make_a_hit_more_trusted(service: Service) -> None:
     await service.client.get("/matomo.php", params={**HIT, "token_auth": service.server_key})
 

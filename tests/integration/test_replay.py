@@ -310,7 +310,7 @@ async def test_what_the_database_refused_is_not_tried_again(
 
 
 async def test_the_ledger_adds_up_before_and_after(service: Service, clock: FixedClock, run: Replay) -> None:
-    await refuse(service, sent(price=5), sent(price=6), sent(visitor_id=None))
+    await refuse(service, sent(price=5), sent(price=6), sent(client_time="yesterday"))
     clock.advance(3600)
     await run(*PRICE_MOVED)
     await run(*PRICE_MOVED, "--apply")

@@ -103,6 +103,26 @@ async def test_faults_in_the_body_point_to_their_fields(client: httpx.AsyncClien
     assert reply.json()["errors"] == [{"detail": "Input should be a valid string", "pointer": "/steps/1/event"}]
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b'{"steps": []}', "application/x-www-form-urlencoded"), (b"[]", "application/json"), (b"", "application/json")],
+)
+async def test_a_body_that_is_no_json_object_is_told_what_it_has_to_be(
+    client: httpx.AsyncClient, body: bytes, content_type: str
+) -> None:
+    reply = await client.post("/funnel", content=body, headers={"content-type": content_type})
+
+    detail = "The body has to be a JSON object, sent with Content-Type: application/json."
+    assert reply.status_code == 422
+    assert reply.json()["errors"] == [{"detail": detail, "pointer": ""}]
+
+
+async def test_a_text_in_the_place_of_an_object_is_pointed_to(client: httpx.AsyncClient) -> None:
+    reply = await client.post("/funnel", json={"steps": ["product_viewed"]})
+
+    assert reply.json()["errors"] == [{"detail": "A JSON object belongs here.", "pointer": "/steps/0"}]
+
+
 async def test_a_faulty_parameter_is_named(client: httpx.AsyncClient) -> None:
     reply = await client.get("/stages", params={"limit": "many"})
 

@@ -129,6 +129,8 @@ class WireFormat(Protocol):
     methods: tuple[str, ...] = ("POST",)
     # Clients of most families repeat what was answered 503, and some throw away what was answered 429.
     understands_too_many: bool = False
+    # Whether the family's protocol has secrets in the address, so that a server key may stand there too.
+    has_secret_in_address: bool = False
     # Set for shop systems: which of them sends is then said by `?id=`, and proven by the signature.
     webhook: WebhookShape | None = None
 

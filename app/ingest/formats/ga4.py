@@ -48,6 +48,7 @@ class _Hit(NamedTuple):
 class Ga4Format(WireFormat):
     name = "ga4"
     paths: tuple[str, ...] = ("/mp/collect",)
+    has_secret_in_address = True
 
     def key(self, body: bytes, query: Mapping[str, str]) -> str | None:
         """`api_secret` when it is a key of ours; Google's, left where it was, says nothing beside a measurement id."""

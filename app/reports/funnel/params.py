@@ -18,7 +18,7 @@ from app.domain.funnel import (
     Step,
 )
 from app.domain.storefront import Storefront
-from app.domain.time_range import MICROSECONDS_PER_SECOND, to_us
+from app.domain.time_range import MICROSECONDS_PER_SECOND, instant, to_us
 from app.errors import FieldError, Invalid
 from app.reports.conditions import AnyOf, ConditionParams, Label, Name, Params, alternatives_of
 from app.reports.funnel.questions import Questions, StepNumber
@@ -137,7 +137,7 @@ class FunnelParams(Questions):
             ),
             same=tuple(dict.fromkeys(self.same)),
             persons=tuple(self._person_filters(storefront)),
-            as_of_us=None if self.as_of is None else to_us(self.as_of),
+            as_of_us=None if self.as_of is None else to_us(instant(self.as_of, "UTC")),
             session_timeout_us=storefront.session_timeout_seconds * MICROSECONDS_PER_SECOND,
         )
 

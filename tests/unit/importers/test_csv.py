@@ -385,6 +385,18 @@ def test_a_dry_run_shows_events_and_bad_lines_and_no_sign_of_theirs_takes_effect
     assert "\x1b" not in printed
 
 
+def test_a_dry_run_cuts_no_value_off_in_a_narrow_terminal(visits: Reader) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    visits.file.write_text("when,customer\n2026-03-02T12:00:00Z,customer-70-of-kiel\n")
+
+    preview_files(visits.importer, [visits.file], console)
+
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "2026-03-02T12:00:00+00:00" in printed
+    assert "customer_id=customer-70-of-kiel" in printed
+    assert "…" not in printed
+
+
 def test_the_mapping_in_the_docs_reads_the_file_in_the_docs(tmp_path: Path, mapping_of: Any) -> None:
     blocks = DOCS.read_text(encoding="utf-8").split("```")
     mapping, content = (
