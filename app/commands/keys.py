@@ -10,10 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.commands.base import AsJson, DataDir, console, errors, print_json, with_database
 from app.domain.storefront import KeyKind
-from app.storage.keys import OVERLAP_MAX_HOURS, KeyEntry, NewSecret, create_key, list_keys, revoke_key, rotate_key
+from app.storage.keys import (
+    OVERLAP_MAX_HOURS,
+    PREFIX_CHARACTERS,
+    KeyEntry,
+    NewSecret,
+    create_key,
+    list_keys,
+    revoke_key,
+    rotate_key,
+)
 from app.storage.storefronts import find_storefront
 
 keys_app = typer.Typer(help="Keys to send events and to ask for reports.", no_args_is_help=True)
+SHOWN_ONCE = "Keep it now: it is not stored and can't be shown again."
 KeyNumber = Annotated[int, typer.Argument(help="Its number in `footfall keys list`.")]
 
 
@@ -43,7 +53,7 @@ def keys_create(
     if as_json:
         print_json({"key": made.secret, "kind": kind.value, "key_id": made.key_id})
     else:
-        _show(made)
+        _show(made, SHOWN_ONCE if chosen is None else "Clients send this text as their key.")
 
 
 @keys_app.command("list")
@@ -65,7 +75,7 @@ def keys_list(
     for key in found:
         origins = ", ".join(key.origins) if key.origins else "any"
         made = f"{key.created_at:%Y-%m-%d}"
-        table.add_row(str(key.key_id), key.kind, key.prefix + "…", escape(origins), made, _before(key))
+        table.add_row(str(key.key_id), key.kind, escape(_beginning(key)), escape(origins), made, _before(key))
     console.print(table)
 
 
@@ -97,15 +107,20 @@ def keys_revoke(key_id: KeyNumber, data_dir: DataDir = None) -> None:
     console.print(f"Key {key_id} is revoked.", highlight=False)
 
 
-def _show(made: NewSecret) -> None:
+def _show(made: NewSecret, advice: str = SHOWN_ONCE) -> None:
     console.print(made.secret, highlight=False, markup=False, soft_wrap=True)
-    errors.print(f"This is key {made.key_id}. Keep it now: it is not stored and can't be shown again.", highlight=False)
+    errors.print(f"This is key {made.key_id}. {advice}", highlight=False)
 
 
 def _as_json(key: KeyEntry) -> dict[str, object]:
     ends = key.previous_expires_at
     times = {"created_at": key.created_at.isoformat(), "previous_expires_at": ends and ends.isoformat()}
     return {**key._asdict(), **times}
+
+
+def _beginning(key: KeyEntry) -> str:
+    """A text of the operator's choice may be no longer than that."""
+    return key.prefix if len(key.prefix) < PREFIX_CHARACTERS else f"{key.prefix}…"
 
 
 def _before(key: KeyEntry) -> str:

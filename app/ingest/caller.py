@@ -103,7 +103,7 @@ async def _find(keys: KeyDirectory, sent: SentKey | None) -> ApiKey:
         raise Unauthenticated("Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=.")
     key = await keys.find(sent.secret)
     if key is None:
-        raise Unauthenticated("This key is not known; `footfall keys create` makes one, `--as TEXT` of a text that is sent already.")
+        raise Unauthenticated("This key is not known; `footfall keys create` makes one (`--as TEXT` of your own).")
     if key.kind not in (KeyKind.WRITE, KeyKind.SERVER):
         raise Forbidden(f"This is a {key.kind} key; events are sent with a write or a server key.")
     if sent.is_address and key.kind is not KeyKind.WRITE:

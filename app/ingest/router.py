@@ -177,7 +177,9 @@ class IngestEndpoint:
             mark_bot(decoded.events)
         parts.limits.spend(caller.key, decoded.received_count - 1)
         # An unreadable body is kept in quarantine before it is refused: its sender won't send it again.
-        result = await self._store(decoded, context, content.size_bytes)
+        # What all events of a request share is in each refused one.
+        refused_bytes = sum(len(rejection.raw) for rejection in decoded.rejections)
+        result = await self._store(decoded, context, max(content.size_bytes, refused_bytes))
         self._count(decoded, result, context)
         if content.fault is not None:
             raise content.fault

@@ -86,3 +86,13 @@ def test_a_revoked_key_is_gone_and_can_not_be_rotated(footfall: Footfall, shop: 
         done = footfall("keys", command, key_id)
         assert done.code == 1
         assert f"There is no key {key_id} in use" in done.text
+
+
+def test_a_text_of_ones_own_is_shown_as_it_is(footfall: Footfall, shop: str) -> None:
+    made = footfall("keys", "create", shop, "--kind", "write", "--as", "[red]G-1")
+
+    assert made.out.strip() == "[red]G-1"
+    assert "Clients send this text as their key." in made.text
+    listed = footfall("keys", "list", shop).text
+    assert "[red]G-1" in listed
+    assert "[red]G-1…" not in listed

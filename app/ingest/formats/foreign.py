@@ -20,7 +20,7 @@ Object = Mapping[str, Any]
 # Levels of a body: far more than an event may have, and far fewer than Python can go down when it is encoded again.
 NESTING_MAX = 100
 # Of what a request says once and all its events repeat, times their number. Clients send a kilobyte of it.
-SHARED_MAX_BYTES = 16 * 1024 * 1024
+SHARED_MAX_BYTES = 4 * 1024 * 1024
 COUNTRY_CHARACTERS = 2  # ISO 3166-1 alpha-2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
