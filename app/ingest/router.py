@@ -179,7 +179,9 @@ class IngestEndpoint:
         # An unreadable body is kept in quarantine before it is refused: its sender won't send it again.
         # What all events of a request share is in each refused one.
         refused_bytes = sum(len(rejection.raw) for rejection in decoded.rejections)
-        result = await self._store(decoded, context, max(content.size_bytes, refused_bytes))
+        # No more than there can ever be room for, or it would be told to come again for ever.
+        size_bytes = min(max(content.size_bytes, refused_bytes), settings.buffer_max_bytes)
+        result = await self._store(decoded, context, size_bytes)
         self._count(decoded, result, context)
         if content.fault is not None:
             raise content.fault

@@ -30,7 +30,8 @@ def _endpoint(stub: Stub) -> Callable[[Request], Awaitable[Response]]:
         reply = stub.answer(request.path_params)
         content = reply.content if isinstance(reply.content, bytes) else msgspec.json.encode(reply.content)
         kind = (b"content-type", reply.media_type.encode())
-        return _response(reply.status, [kind, *cors_headers(sent.get(b"origin"))], content)
+        headers = [kind, (b"x-content-type-options", b"nosniff"), *cors_headers(sent.get(b"origin"))]
+        return _response(reply.status, headers, content)
 
     return answer
 
