@@ -18,8 +18,8 @@ INSERT_EVENT = """
     VALUES (1, gen_random_uuid(), '2025-03-01Z', '2025-03-01Z', now(), {visitor_id}, 0, 0, 1, '{event_name}', '{{}}')
 """
 INSERT_LOGIN = """
-    INSERT INTO event (storefront_id, event_id, client_time, occurred_at, received_at, visitor_id, customer_id, position,
-                       seq, trust, event_name, properties)
+    INSERT INTO event (storefront_id, event_id, client_time, occurred_at, received_at, visitor_id, customer_id,
+                       position, seq, trust, event_name, properties)
     VALUES (1, gen_random_uuid(), '2025-03-01Z', '{at}', now(), {visitor_id}, {customer_id}, 0, 0, 1,
             'customer_identified', '{{}}')
 """
