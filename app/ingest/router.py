@@ -21,7 +21,7 @@ from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, Rejection, RejectReason
 from app.domain.stages import DEFAULT_STAGES
 from app.domain.storefront import ApiKey, KeyDirectory
-from app.errors import FootfallError, MethodNotAllowed, RetryLater, TooMany, Unavailable, Unreadable
+from app.errors import FootfallError, MethodNotAllowed, RetryLater, TooLarge, TooMany, Unavailable, Unreadable
 from app.ingest.batcher import Batcher, Submission
 from app.ingest.body import ClientGone, read_body
 from app.ingest.caller import Caller, SentKey, identify, identify_webhook, key_of_request
@@ -48,6 +48,8 @@ STAGE_OF_EVENT = {rule.event_name: stage.name for stage in reversed(DEFAULT_STAG
 # Larger bodies are decoded in a thread, one at a time: a thousand events take 5 ms, but nonsense of 4 MiB up to a
 # second. Smaller ones take less than the way to a thread and back.
 LARGE_BYTES = 64 * 1024
+# Of a body that has to be looked through for its key, by whoever sends it. Clients send batches of half as much at most.
+KEYLESS_BYTES = 1024 * 1024
 # Of an unreadable body sent with a write key, which is public: as much as browsers send in a beacon.
 BROWSER_UNREADABLE_BYTES = 64 * 1024
 
@@ -221,8 +223,7 @@ class IngestEndpoint:
         self, raw: bytes, headers: Mapping[bytes, bytes], query: Mapping[str, str]
     ) -> SentKey | None:
         """From the body or the address, where this format has it."""
-        body = decompressed_if_small(raw, headers, LARGE_BYTES)
-        if body is not None:
+        if (body := decompressed_if_small(raw, headers, LARGE_BYTES)) is not None:
             secret = self._format.key(body, query)
         else:
             with self._parts.gate.waiting_body(len(raw)):
@@ -234,7 +235,10 @@ class IngestEndpoint:
 
     def _key_of_large(self, raw: bytes, headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> str | None:
         """For a thread."""
-        return self._format.key(decompressed(raw, headers, self._parts.settings.request_max_bytes), query)
+        body = decompressed(raw, headers, self._parts.settings.request_max_bytes)
+        if len(body) > KEYLESS_BYTES:
+            raise TooLarge(f"A body of more than {KEYLESS_BYTES} bytes needs its key in Authorization or in ?key=.")
+        return self._format.key(body, query)
 
     def _admit(self, key: ApiKey, scope: Scope) -> None:
         """Raises TooMany (429), and has that in the ledger: as one event, since how many they are is not known."""

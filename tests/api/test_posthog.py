@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from app.domain.storefront import KeyKind
+from app.ingest.router import KEYLESS_BYTES
 from app.storage.keys import create_key
 from tests.api.problem import assert_problem
 from tests.service import Service
@@ -167,3 +168,13 @@ async def test_the_config_is_there_as_a_script_too(shop: Service) -> None:
     assert reply.headers["content-type"] == "application/javascript; charset=utf-8"
     assert reply.text.startswith("window._POSTHOG_REMOTE_CONFIG=")
     assert f'"{KEY}":{{"config":{{"token":"{KEY}"' in reply.text
+
+
+async def test_a_large_body_is_not_looked_through_for_its_key(service: Service) -> None:
+    body = {"api_key": service.write_key, "batch": [], "padding": "x" * KEYLESS_BYTES}
+
+    refused = await service.client.post("/batch/", json=body)
+    taken = await service.client.post("/batch/", json=body, params={"key": service.write_key})
+
+    assert "needs its key in Authorization or in ?key=" in str(assert_problem(refused, 413, "too-large")["detail"])
+    assert taken.status_code == 200
