@@ -48,7 +48,7 @@ STAGE_OF_EVENT = {rule.event_name: stage.name for stage in reversed(DEFAULT_STAG
 # Larger bodies are decoded in a thread, one at a time: a thousand events take 5 ms, but nonsense of 4 MiB up to a
 # second. Smaller ones take less than the way to a thread and back.
 LARGE_BYTES = 64 * 1024
-# Of a body that has to be looked through for its key, by whoever sends it. Clients send batches of half as much at most.
+# Of a body that is looked through for its key, whoever sends it. Clients send batches of half as much at most.
 KEYLESS_BYTES = 1024 * 1024
 # Of an unreadable body sent with a write key, which is public: as much as browsers send in a beacon.
 BROWSER_UNREADABLE_BYTES = 64 * 1024
