@@ -125,6 +125,8 @@ def _print_outcome(console: Console, totals: SendTotals, unreadable: _Unreadable
     table.columns[1].justify = "right"
     for outcome in ("received", "stored", "duplicates", "rejected"):
         table.add_row(outcome, f"{getattr(totals, outcome):,}")
+    if totals.spooled:
+        table.add_row("stored soon (spooled)", f"{totals.spooled:,}")
     for reason, count in sorted(totals.reasons.items()):
         table.add_row(f"  {shown(reason)}", f"{count:,}")
     if unreadable.count:

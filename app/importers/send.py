@@ -43,6 +43,7 @@ class Reply(msgspec.Struct):
     received: int
     stored: int = 0
     duplicates: int = 0
+    spooled: int = 0
     rejected: list[Rejection] = []
 
 
@@ -65,7 +66,7 @@ class Example:
 
 @dataclass(slots=True)
 class SendTotals:
-    """What became of the events sent so far; those that the service spooled (202) are only in `received`.
+    """What became of the events sent so far. spooled: safe on the service's disk, and stored when Postgres takes them.
 
     unreadable: parts of the files that were no events and were not sent.
     """
@@ -73,6 +74,7 @@ class SendTotals:
     received: int = 0
     stored: int = 0
     duplicates: int = 0
+    spooled: int = 0
     rejected: int = 0
     unreadable: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class SendTotals:
         self.received += reply.received
         self.stored += reply.stored
         self.duplicates += reply.duplicates
+        self.spooled += reply.spooled
         self.rejected += len(reply.rejected)
         for refused in reply.rejected:
             self.reasons[refused.reason] = self.reasons.get(refused.reason, 0) + 1

@@ -148,9 +148,9 @@ def test_a_body_refused_event_by_event_does_not_end_the_import() -> None:
 
 def test_duplicates_and_spooled_events_are_no_trouble() -> None:
     known = httpx.Response(200, json={"received": 2, "stored": 0, "duplicates": 2})
-    spooled = httpx.Response(202, json={"received": 1, "stored": 0, "duplicates": 0})
+    spooled = httpx.Response(202, json={"received": 1, "stored": 0, "duplicates": 0, "spooled": 1})
     assert send(ScriptedService(known), numbered(2)).duplicates == 2
-    assert send(ScriptedService(spooled), numbered(1)).received == 1
+    assert send(ScriptedService(spooled), numbered(1)).spooled == 1
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 413, 415, 422])
