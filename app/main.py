@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from datetime import date
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -219,6 +219,7 @@ async def _lifespan(
             )
             jobs.run("drain", drain.run())
         compiled = _start_compiling(jobs)
+        stack.callback(gc.unfreeze)
         stack.push_async_callback(jobs.stop)
         sys.setswitchinterval(SWITCH_SECONDS)
         large = ThreadPoolExecutor(1, thread_name_prefix="large-bodies")
@@ -385,20 +386,17 @@ def _start_compiling(jobs: Jobs) -> asyncio.Event:
 
 
 async def _compile(compiled: asyncio.Event) -> None:
-    """In a thread of its own: the end of the loop waits for the loop's, and a stop need not wait for a compiler."""
+    """In a thread of its own, since the end of the loop waits for the loop's, and a stop need not wait for a compiler.
+
+    Then everything that stays for good is there. The garbage collector need not look through it again and again:
+    with the compiler's many objects a full collection takes 0.1 s, in which no request is answered.
+    """
     threads = background_threads(1)
     try:
         await asyncio.get_running_loop().run_in_executor(threads, compile_matchers)
     finally:
         threads.shutdown(wait=False)
         compiled.set()
-    _keep_for_good()
-
-
-@cache  # once a process
-def _keep_for_good() -> None:
-    """Everything that stays is there now. The garbage collector need not look through it again and again: with the
-    compiler's many objects a full collection takes 0.1 s, in which no request is answered."""
     gc.collect()
     gc.freeze()
 
