@@ -17,8 +17,8 @@ NEVER = 2**61
 class Sequences(NamedTuple):
     """Events grouped by actor and in the total order within. Actor i has the positions offsets[i] to offsets[i + 1].
 
-    row: which of the scanned events stands at a position. mask: bit k set = the event matches step k; the bits from
-    the number of steps on belong to other questions.
+    row: which of the scanned events stands at a position. mask: bit k set = the event matches step k; whoever follows
+    chains wants no bits beyond the steps.
     """
 
     offsets: Int64s

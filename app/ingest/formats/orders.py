@@ -4,6 +4,7 @@ Of a body only the fields that are named in a format's table are looked at or ke
 called, where he lives and how he is reached is not among them.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,19 +39,18 @@ class Hit(NamedTuple):
 
 
 class OrderFormat(WireFormat):
-    """A shop system's webhooks. order_fields, refund_fields: what is looked at.
-
-    hits: of a body's topic and order. translate: as `foreign.decode_all` wants it.
-    """
+    """A shop system's webhooks. order_fields, refund_fields: what is looked at."""
 
     def __init__(self, order_fields: Fields, refund_fields: Fields) -> None:
         self._order_fields, self._refund_fields = order_fields, refund_fields
 
+    @abstractmethod
     def hits(self, topic: str, body: Object) -> Sequence[Hit]:
-        raise NotImplementedError
+        """What a webhook's body means."""
 
+    @abstractmethod
     def translate(self, hit: Hit) -> dict[str, Any]:
-        raise NotImplementedError
+        """As `foreign.decode_all` wants it."""
 
     def decode(self, body: bytes, context: RequestContext) -> Decoded:
         sent = object_of(json_of(body))
