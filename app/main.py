@@ -31,7 +31,8 @@ from app.ingest.formats import FORMATS
 from app.ingest.gate import Gate
 from app.ingest.limits import RateLimits
 from app.ingest.openapi import describe_ingest
-from app.ingest.router import INGEST_STEPS, IngestEndpoint, IngestParts, ingest_endpoints
+from app.ingest.parts import IngestParts
+from app.ingest.router import INGEST_STEPS, IngestEndpoint, ingest_endpoints
 from app.ingest.sink import EventSink
 from app.ingest.spool.drain import Drain
 from app.ingest.spool.queue import Spool

@@ -3,8 +3,6 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -14,64 +12,38 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.clock import Clock
-from app.config import Settings
 from app.domain.event import Trust
 from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, Rejection, RejectReason
 from app.domain.stages import DEFAULT_STAGES
-from app.domain.storefront import ApiKey, KeyDirectory
-from app.errors import FootfallError, MethodNotAllowed, RetryLater, TooLarge, TooMany, Unavailable, Unreadable
-from app.ingest.batcher import Batcher, Submission
-from app.ingest.body import ClientGone, read_body
-from app.ingest.caller import Caller, SentKey, identify, identify_webhook, key_of_request
+from app.domain.storefront import ApiKey
+from app.errors import FootfallError, MethodNotAllowed, RetryLater, TooMany, Unavailable, Unreadable
+from app.ingest.batcher import Submission
+from app.ingest.body import ClientGone
 from app.ingest.consent import asks_not_to_be_tracked, refuses_consent
 from app.ingest.context.campaign import hosts_of
-from app.ingest.context.country import Countries, sender_of
-from app.ingest.cookieless import CookielessKeys
+from app.ingest.context.country import sender_of
 from app.ingest.cors import Header, cors_headers, preflight_headers
 from app.ingest.decompress import decompressed, decompressed_if_small
 from app.ingest.formats import FORMATS
 from app.ingest.formats.base import Decoded, IngestResult, Reply, RequestContext, WireFormat
 from app.ingest.formats.native import NATIVE
-from app.ingest.gate import Gate
-from app.ingest.limits import RateLimits
+from app.ingest.parts import LARGE_BYTES, IngestParts
 from app.ingest.pipeline import run_pipeline
+from app.ingest.reception import Reception
 from app.ingest.steps import STEPS
 from app.ingest.steps.mark_bot import is_bot, mark_bot
-from app.metrics import Metrics
 from app.problems import problem_response, request_id, unexpected_response
 
 # First stage that an event name means, for the metric that shows a stage gone silent.
 STAGE_OF_EVENT = {rule.event_name: stage.name for stage in reversed(DEFAULT_STAGES) for rule in stage.rules}
 
-# Larger bodies are decoded in a thread, one at a time: a thousand events take 5 ms, but nonsense of 4 MiB up to a
-# second. Smaller ones take less than the way to a thread and back.
-LARGE_BYTES = 64 * 1024
-# Of a body that is looked through for its key, whoever sends it. Clients send batches of half as much at most.
-KEYLESS_BYTES = 1024 * 1024
 # Of an unreadable body sent with a write key, which is public: as much as browsers send in a beacon.
 BROWSER_UNREADABLE_BYTES = 64 * 1024
 
 INGEST_STEPS = ("decode", "pipeline", "commit")
 
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True)
-class IngestParts:
-    """What an ingest endpoint works with. large: one thread of normal priority, in which large bodies are decoded."""
-
-    settings: Settings
-    clock: Clock
-    keys: KeyDirectory
-    batcher: Batcher
-    metrics: Metrics
-    gate: Gate
-    limits: RateLimits
-    large: Executor
-    cookieless: CookielessKeys
-    countries: Countries
 
 
 class _Content(NamedTuple):
@@ -95,8 +67,8 @@ class IngestEndpoint:
     def __init__(self, path: str, wire_format: WireFormat, parts: IngestParts) -> None:
         self.path = path
         self._format = wire_format
-        self._has_key_of_its_own = type(wire_format).key is not WireFormat.key
         self._parts = parts
+        self._reception = Reception(wire_format, parts)
         # Kept at hand: finding a labelled child costs more than counting.
         metrics = parts.metrics
         self._outcomes = {outcome: metrics.events.labels(wire_format.name, outcome) for outcome in Outcome}
@@ -137,14 +109,14 @@ class IngestEndpoint:
             raise MethodNotAllowed(f"Events are sent with {allowed.split(',')[0]}.", headers={"Allow": allowed})
         parts, settings = self._parts, self._parts.settings
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
-        if await self._is_ping(receive, headers):
+        if await self._reception.is_ping(receive, headers):
             return Reply(200, b"")
-        caller, raw = await self._identify(receive, headers, query)
+        caller, raw = await self._reception.identify(receive, headers, query)
         parts.gate.check_storefront(caller.key.storefront.storefront_id)
         if caller.signature is None:
             self._admit(caller.key, scope)
         if raw is None:
-            raw = await self._read(receive, headers)
+            raw = await self._reception.read(receive, headers)
         if caller.signature is not None:
             await caller.check_body(raw, parts.keys)
             self._admit(caller.key, scope)  # only now: others could use up what its owner may send
@@ -159,7 +131,7 @@ class IngestEndpoint:
             is_bot=caller.trust is Trust.BROWSER and is_bot(headers.get(b"user-agent", b"")),
             path=self.path,
             query=query,
-            topic=self._topic(headers),
+            topic=self._reception.topic(headers),
             own_hosts=hosts_of(caller.key.origins),
         )
         if caller.trust is Trust.BROWSER:
@@ -178,11 +150,11 @@ class IngestEndpoint:
         if context.is_bot:
             mark_bot(decoded.events)
         parts.limits.spend(caller.key, decoded.received_count - 1)
-        # An unreadable body is kept in quarantine before it is refused: its sender won't send it again.
         # What all events of a request share is in each refused one.
         refused_bytes = sum(len(rejection.raw) for rejection in decoded.rejections)
         # No more than there can ever be room for, or it would be told to come again for ever.
         size_bytes = min(max(content.size_bytes, refused_bytes), settings.buffer_max_bytes)
+        # An unreadable body is kept in quarantine before it is refused: its sender won't send it again.
         result = await self._store(decoded, context, size_bytes)
         self._count(decoded, result, context)
         if content.fault is not None:
@@ -190,55 +162,6 @@ class IngestEndpoint:
         self._seconds["decode"].observe(content.decode_seconds)
         self._seconds["pipeline"].observe(content.pipeline_seconds)
         return self._format.reply(result, query)
-
-    async def _is_ping(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bool:
-        """Of a shop system that tries the address. Other unsigned requests to it are refused, so their body is gone."""
-        shape = self._format.webhook
-        if shape is None or shape.signature_header in headers:
-            return False
-        return shape.is_ping(await self._read(receive, headers))
-
-    async def _identify(
-        self, receive: Receive, headers: Mapping[bytes, bytes], query: Mapping[str, str]
-    ) -> tuple[Caller, bytes | None]:
-        """Also the body, if it had to be read for that."""
-        parts = self._parts
-        if self._format.webhook is not None:
-            return await identify_webhook(parts.keys, self._format.name, self._format.webhook, headers, query), None
-        sent_key, raw = key_of_request(headers, query), None
-        if sent_key is None and self._has_key_of_its_own:
-            raw = await self._read(receive, headers)
-            sent_key = await self._key_of_family(raw, headers, query)
-        return await identify(parts.keys, sent_key, headers, query, parts.clock.now()), raw
-
-    def _topic(self, headers: Mapping[bytes, bytes]) -> str:
-        shape = self._format.webhook
-        return "" if shape is None else headers.get(shape.topic_header, b"").decode("latin-1")
-
-    async def _read(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
-        max_bytes = self._parts.settings.request_max_bytes
-        return await read_body(receive, headers, max_bytes=max_bytes, take_bytes=self._parts.gate.take_body_bytes)
-
-    async def _key_of_family(
-        self, raw: bytes, headers: Mapping[bytes, bytes], query: Mapping[str, str]
-    ) -> SentKey | None:
-        """From the body or the address, where this format has it."""
-        if (body := decompressed_if_small(raw, headers, LARGE_BYTES)) is not None:
-            secret = self._format.key(body, query)
-        else:
-            with self._parts.gate.waiting_body(len(raw)):
-                find = partial(self._key_of_large, raw, headers, query)
-                secret = await asyncio.get_running_loop().run_in_executor(self._parts.large, find)
-        if not secret:
-            return None
-        return SentKey(secret, is_address=not self._format.has_secret_in_address and secret in query.values())
-
-    def _key_of_large(self, raw: bytes, headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> str | None:
-        """For a thread."""
-        body = decompressed(raw, headers, self._parts.settings.request_max_bytes)
-        if len(body) > KEYLESS_BYTES:
-            raise TooLarge(f"A body of more than {KEYLESS_BYTES} bytes needs its key in Authorization or in ?key=.")
-        return self._format.key(body, query)
 
     def _admit(self, key: ApiKey, scope: Scope) -> None:
         """Raises TooMany (429), and has that in the ledger: as one event, since how many they are is not known."""

@@ -11,7 +11,7 @@ import pytest
 from app.ingest import gate as gates
 from app.ingest.formats.base import Decoded, RequestContext
 from app.ingest.formats.native import NativeFormat
-from app.ingest.router import LARGE_BYTES
+from app.ingest.parts import LARGE_BYTES
 from tests.api.problem import assert_problem
 from tests.events import many, sent
 from tests.service import Service

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.domain.storefront import KeyKind
-from app.ingest.router import KEYLESS_BYTES
+from app.ingest.reception import KEYLESS_BYTES
 from app.storage.keys import create_key
 from tests.api.problem import assert_problem
 from tests.service import Service
