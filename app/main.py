@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -220,7 +220,6 @@ async def _lifespan(
             )
             jobs.run("drain", drain.run())
         compiled = _start_compiling(jobs)
-        stack.callback(gc.unfreeze)
         stack.push_async_callback(jobs.stop)
         sys.setswitchinterval(SWITCH_SECONDS)
         large = ThreadPoolExecutor(1, thread_name_prefix="large-bodies")
@@ -398,6 +397,12 @@ async def _compile(compiled: asyncio.Event) -> None:
     finally:
         threads.shutdown(wait=False)
         compiled.set()
+    _settle_memory()
+
+
+@cache
+def _settle_memory() -> None:
+    """Once in a process."""
     gc.collect()
     gc.freeze()
 

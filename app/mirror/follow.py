@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REBUILD_RETRY_SECONDS = 5
+STOP_RETRY_SECONDS = 1
 # Writing the file anew, to be rid of erased bytes, costs as much as a first look; so not after every single erasure.
 REWRITE_INTERVAL_SECONDS = 3600
 # Reports wait this long at most for those under way, when the new file is to take the old one's place.
@@ -186,6 +187,8 @@ class Mirror:
         """Take in everything that is stored by now. Raises the driver's errors when Postgres can't be reached."""
         asked = time.monotonic()
         with self.noticing_damage(), self._lock:
+            if self._closing.is_set():  # a thread that nobody waits for any more got the lock last
+                raise Unavailable("The service is stopping; try again.", retry_after_seconds=STOP_RETRY_SECONDS)
             if self._look_started >= asked and self.progress:
                 return self.progress  # another thread's look began after we were asked
             started = time.monotonic()

@@ -37,6 +37,13 @@ def test_a_mirror_opened_again_goes_on_where_it_was(path: Path, database: Databa
         assert len(read(mirror, "FROM event_name")) == 2
 
 
+def test_a_closed_mirror_looks_no_more(path: Path, database: DatabaseUrl) -> None:
+    with mirror_at(path, database) as mirror:
+        mirror.close()
+        with pytest.raises(Unavailable, match="stopping"):
+            mirror.catch_up()
+
+
 def lose(path: Path) -> None:
     path.unlink()
 
