@@ -17,7 +17,7 @@ from bench.client import LoadResult, post_load, request_bytes
 from bench.service import Service
 
 SECONDS = 8.0
-CONNECTIONS = {1: 256, 50: 16}  # by events a request
+CONNECTIONS = {1: 256, 50: 64}  # by events a request
 # What is to be reached on 2 cores shared by client, service and Postgres; the times of replies count at half of it.
 MARKS = {1: 8_000, 50: 60_000}
 P99_MARK_SECONDS = 0.05

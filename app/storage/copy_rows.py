@@ -65,8 +65,10 @@ def copy_rows(rows: Iterable[Row]) -> bytes:
     parts: list[bytes] = []
     add = parts.append
     texts: dict[str | None, bytes] = {None: _NULL}  # names and addresses repeat
+    last_received_at, received_at = None, 0  # one for all events of a request
     for position, event, (visitor_id, customer_id, account_id), (shape_id, properties), contexts in rows:
-        received_at = microseconds(event.received_at)
+        if event.received_at is not last_received_at:
+            last_received_at, received_at = event.received_at, microseconds(event.received_at)
         client_time = UNDATED if event.client_time is None else microseconds(event.client_time)
         occurred_at = client_time if event.occurred_at is event.client_time else microseconds(event.occurred_at)
         event_id = bytes.fromhex(event.event_id.replace("-", ""))

@@ -27,7 +27,8 @@ _MEDIA = tuple(
         (Channel.REFERRAL, "referral|app|link"),
     )
 )
-_PARTS = ("source", "medium", "campaign", "term", "content")
+_UTM = tuple(f"utm_{part}" for part in ("source", "medium", "campaign", "term", "content"))
+_TOLD = frozenset(_UTM)
 _NAMED_IN_SOURCE = frozenset({Channel.EMAIL, Channel.SMS, Channel.AFFILIATE})
 _is_paid = re.compile(".*cp.*|ppc|sem|retargeting|remarketing|paid.*").fullmatch
 _is_paid_click = re.compile("cpc|ppc|sem|.*search.*").fullmatch
@@ -42,7 +43,7 @@ def campaign_of(url: str | None, referrer: str | None, own_hosts: frozenset[str]
     is direct.
     """
     found = dict(kept_parameters(url)) if url and "?" in url else {}
-    source, medium, campaign, term, content = utm = [found.get(f"utm_{part}") for part in _PARTS]
+    source, medium, campaign, term, content = utm = [found.get(name) for name in _UTM]
     click_id = next((name for name in CLICK_IDS if name in found), None)
     before = host_of(referrer)
     if before is not None and (before in own_hosts or before == host_of(url)):
@@ -55,7 +56,9 @@ def campaign_of(url: str | None, referrer: str | None, own_hosts: frozenset[str]
 
 def told_campaign(properties: Mapping[str, Any]) -> Campaign | None:
     """What a client says of the campaign itself, in properties utm_*, as servers' do that have no address of a page."""
-    utm = [readable(told) if isinstance(told := properties.get(f"utm_{part}"), str) else None for part in _PARTS]
+    if _TOLD.isdisjoint(properties):
+        return None
+    utm = [readable(told) if isinstance(told := properties.get(name), str) else None for name in _UTM]
     if not any(utm):
         return None
     return Campaign(_channel(utm[0], utm[1], None, None), *utm)
