@@ -12,7 +12,7 @@ from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, SinkUnavailable, UnstorableError
 from app.storage.contexts import EventContexts
 from app.storage.copy_rows import COLUMNS, HEADER, TRAILER, Row, copy_rows
-from app.storage.identities import Identities
+from app.storage.identities import Found, Identities
 from app.storage.ledger_sql import ledger_sql
 from app.storage.quarantine import keep_refused
 from app.storage.shapes import Shapes
@@ -109,16 +109,14 @@ class PostgresSink:
         With nothing to add but events and the ledger, one message does it all, and Postgres makes a transaction of
         it by itself: two round trips instead of five, which small commits feel.
         """
-        ids = None if refused or not events else self._identities.known(events)
-        if ids is None:
+        if refused or not events:
             return await self._transaction(events, refused, received, _copy_all)
         positions = _first_of_each(events)
         outcomes = _outcomes(len(events), positions)
         async with self._pool.acquire() as connection:
-            properties = await self._shapes.properties(connection, events)
-            contexts = await self._contexts.ids(connection, events)
-            rows = [(n, events[n], ids[n], properties[n], contexts[n]) for n in positions]
+            rows, found = await self._rows(connection, events, positions)
             await _copy(connection, "event", rows, then=ledger_sql(received, events, outcomes))
+        self._identities.remember(found)
         return outcomes
 
     async def _transaction(
@@ -128,20 +126,25 @@ class PostgresSink:
         received: Sequence[Received],
         write: Callable[[asyncpg.Connection, Rows], Awaitable[Collection[int]]],
     ) -> list[Outcome]:
-        positions = _first_of_each(events)
         async with self._pool.acquire() as connection:
-            properties = await self._shapes.properties(connection, events)
-            contexts = await self._contexts.ids(connection, events)
+            rows, found = await self._rows(connection, events, _first_of_each(events))
             async with connection.transaction():
-                found = await self._identities.resolve(connection, events)
-                rows = [(n, events[n], found.ids[n], properties[n], contexts[n]) for n in positions]
                 stored = await write(connection, rows) if rows else ()
                 if refused:
                     await keep_refused(connection, refused)
                 outcomes = _outcomes(len(events), stored)
                 await connection.execute(ledger_sql(received, events, outcomes, refused))
-            self._identities.remember(found)
+        self._identities.remember(found)
         return outcomes
+
+    async def _rows(
+        self, connection: asyncpg.Connection, events: Sequence[Event], positions: Sequence[int]
+    ) -> tuple[Rows, Found]:
+        """What is new in them to Postgres is committed at once, so outside a transaction."""
+        found = await self._identities.resolve(connection, events)
+        properties = await self._shapes.properties(connection, events)
+        contexts = await self._contexts.ids(connection, events)
+        return [(n, events[n], found.ids[n], properties[n], contexts[n]) for n in positions], found
 
 
 def _cause(error: Exception) -> str:

@@ -18,6 +18,11 @@ V = TypeVar("V")
 Key = tuple[int, str]  # (storefront_id, the sender's text)
 
 
+# A condition that always holds, for a statement that is a transaction of its own: it does not wait for the disk. The
+# events that need what it adds are committed after it, and when they are on disk, so is everything before them.
+WITHOUT_WAITING = "(SELECT set_config('synchronous_commit', 'off', true)) = 'off'"
+
+
 def _resolve_sql(name: str) -> str:
     """Purpose: the ids of keys, adding those that are new, in one round trip.
 
@@ -37,7 +42,7 @@ def _resolve_sql(name: str) -> str:
             ORDER BY place
             ON CONFLICT DO NOTHING RETURNING storefront_id, {name}_key AS key, {name}_id AS id
         )
-        SELECT * FROM known UNION ALL SELECT * FROM added"""  # noqa: S608  # table names from the line below
+        SELECT * FROM known UNION ALL SELECT * FROM added WHERE {WITHOUT_WAITING}"""  # noqa: S608  # table names from the line below
 
 
 RESOLVE = {name: _resolve_sql(name) for name in ("visitor", "customer", "account")}
@@ -46,13 +51,13 @@ RESOLVE_TRIES = 4
 
 # Purpose: remember who was ever seen with whom, and when first, for those who look for all that is a person's. Reports
 # go by the events themselves. A row that changes gets the changing transaction's id, for followers of before.
-LINK = """
+LINK = f"""
     INSERT INTO visitor_link (storefront_id, visitor_id, customer_id, linked_at)
-    SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::timestamptz[])
+    SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::timestamptz[]) WHERE {WITHOUT_WAITING}
     ON CONFLICT (visitor_id, customer_id) DO UPDATE
     SET linked_at = excluded.linked_at, xid = pg_current_xact_id()
     WHERE excluded.linked_at < visitor_link.linked_at
-"""
+"""  # noqa: S608  # our own words
 
 # Purpose: what linked a customer ($2) and a visitor ($3) of a storefront ($1) until now ($4) does not count any more.
 UNLINK = """
@@ -91,7 +96,7 @@ class Identities:
         self._links = {}
         self._epoch = object()
 
-    def known(self, events: Sequence[Event]) -> list[Ids] | None:
+    def _known_ids(self, events: Sequence[Event]) -> list[Ids] | None:
         """Ids for every event without asking Postgres; None when it has to be asked, or told something new."""
         visitors, customers, accounts = (self._known[name] for name in RESOLVE)
         found: list[Ids] = []
@@ -118,7 +123,10 @@ class Identities:
         return found
 
     async def resolve(self, connection: asyncpg.Connection, events: Sequence[Event]) -> Found:
-        """Ids for every event, adding identities and links that are new. Runs in the caller's transaction."""
+        """Ids for every event, adding identities and links that are new. It commits these: not for a transaction."""
+        known = self._known_ids(events)
+        if known is not None:
+            return Found(known)
         found = Found([], epoch=self._epoch)
         visitor_ids, customer_ids, account_ids = (
             await self._ids(connection, "visitor", [_key(e.storefront_id, e.visitor_key) for e in events], found),
@@ -130,7 +138,7 @@ class Identities:
         return found
 
     def remember(self, found: Found) -> None:
-        """Call after the commit: ids of a transaction that was rolled back must not be used again."""
+        """Call after the events' commit: until then a Postgres that dies may forget what was found."""
         if found.epoch is not self._epoch:
             return
         for name, ids in found.keys.items():

@@ -99,6 +99,13 @@ async def test_ids_of_a_commit_that_failed_are_not_used_again(sink: PostgresSink
     assert await pool.fetchval("SELECT count(*) FROM event JOIN visitor USING (visitor_id)") == 1
 
 
+async def test_only_identities_do_not_wait_for_the_disk(database: DatabaseUrl) -> None:
+    async with create_ingest_pool(database, connections=1, timeout_seconds=10) as pool:
+        await PostgresSink(pool).store([stored_event(visitor="new", customer="new")], [])
+
+        assert await pool.fetchval("SHOW synchronous_commit") == "on"
+
+
 async def test_many_writers_that_meet_the_same_new_visitors_agree(pool: asyncpg.Pool) -> None:
     visitors = [f"v{n}" for n in range(50)]
     batches = [
