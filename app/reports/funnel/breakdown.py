@@ -51,8 +51,9 @@ def groups_of(
     if asked.of is Of.FIRST_TOUCH:
         row_numbers = first_touch_rows(attempts, scan, include_bots=include_bots)
     else:
-        positions = attempts.positions(asked.step - 1 if asked.step else 0)
-        attempts, positions = attempts.only(positions >= 0), positions[positions >= 0]
+        if asked.step is not None:
+            attempts = attempts.only(attempts.positions(asked.step - 1) >= 0)
+        positions = attempts.positions_of(slice(None), asked.step - 1 if asked.step else 0)
         row_numbers = attempts.events.row_number[attempts.rows(positions)]
     column = scan.column(asked.subject())
     parts = list(_parts(attempts, column.codes[row_numbers], column.texts, asked.limit))
@@ -75,7 +76,7 @@ def _parts(attempts: Attempts, codes: Int32s, texts: Texts, limit: int) -> Itera
     group_of_code[-1] = not_set
     group = group_of_code[codes]
     by_group = np.argsort(group, kind="stable")
-    bounds = np.searchsorted(group, np.arange(not_set + 2), sorter=by_group).tolist()
+    bounds = np.cumsum([0, *np.bincount(group, minlength=not_set + 1)]).tolist()
     named: list[tuple[str, Kind]] = [(text, "value") for text in largest.values()]
     for number, (value, kind) in enumerate([*named, (OTHER, "other"), (NOT_SET, "not_set")]):
         members = by_group[bounds[number] : bounds[number + 1]]

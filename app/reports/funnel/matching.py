@@ -82,7 +82,7 @@ class Attempts:
         """The attempts that reached the step."""
         return np.flatnonzero(self.depth > step_index)
 
-    def positions_of(self, attempts: Int64s, step_index: int) -> Int64s:
+    def positions_of(self, attempts: Int64s | slice, step_index: int) -> Int64s:
         """Of attempts that reached the step, the position of its event; -1: skipped."""
         return self.chains.position[self.chains.start[attempts] + step_index]
 
