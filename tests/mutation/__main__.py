@@ -4,13 +4,15 @@ import os
 
 os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiling takes longer than the tests do; numba reads it when imported
 
+import asyncio  # noqa: F401  # imported once, before there are processes that would each do it
 import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-import duckdb  # noqa: F401  # imported once, before there are processes that would each do it
+import duckdb  # noqa: F401
+import numba  # noqa: F401
 import pyarrow as pa  # noqa: F401
 import pydantic  # noqa: F401
 import typer

@@ -1,5 +1,6 @@
 """Asks the tests about mutants: each in a process of its own, where it takes the place of its module."""
 
+import gc
 import importlib.util
 import multiprocessing
 import os
@@ -31,7 +32,8 @@ class Fate(Enum):
 
 
 class Stage(NamedTuple):
-    """Tests of one folder. cpu_seconds: several times what the slowest takes; a test that needs more does not end."""
+    """Tests of one folder, in this order; {module}: the mutant's, whose own tests notice most. cpu_seconds: several
+    times what the slowest takes; a test that needs more does not end."""
 
     folder: str
     tests: tuple[str, ...]
@@ -39,10 +41,13 @@ class Stage(NamedTuple):
     killed: Fate
 
 
+OWN = "test_{module}.py"
+
 STAGES = (
-    # Those that notice most come first; the folder has the rest.
-    Stage("tests/unit/match", ("test_chains.py", "test_nodes.py", "test_attempts.py", ""), 4, Fate.BY_UNIT_TESTS),
-    Stage("tests/unit/reports", ("test_funnel_match.py", "test_reasons.py"), 300, Fate.BY_ORACLE),
+    Stage("tests/unit/match", (OWN, "test_chains.py", "test_attempts.py", "test_oracle.py", ""), 3, Fate.BY_UNIT_TESTS),
+    Stage(
+        "tests/unit/reports", (OWN, "test_reasons.py", "test_timelines.py", "test_funnel_match.py"), 300, Fate.BY_ORACLE
+    ),
 )
 OPTIONS = ("-q", "-x", "-n0", "--tb=no", "--assert=plain", "--timeout=600")
 WITHOUT = ("-p", "no:randomly", "-p", "no:cacheprovider")
@@ -70,7 +75,7 @@ def _ask(mutant: Mutant, stages: Sequence[Stage]) -> None:
     try:
         _prepare()
         _take_place(mutant)
-        fate = next((stage.killed for stage in stages if not _passes(stage)), Fate.SURVIVED)
+        fate = next((stage.killed for stage in stages if not _passes(stage, mutant.path.stem)), Fate.SURVIVED)
     finally:
         os._exit(fate.value)  # without waiting for threads, which may hang
 
@@ -80,6 +85,7 @@ def _prepare() -> None:
     os.dup2(nowhere, sys.stdout.fileno())
     os.dup2(nowhere, sys.stderr.fileno())
     np.seterr(over="ignore")  # as in compiled code
+    gc.freeze()  # pytest collects garbage more than once; what was there before takes longer than most tests do
     profile = hypothesis.settings(deadline=None, derandomize=True, database=None, phases=[hypothesis.Phase.generate])
     hypothesis.settings.register_profile("mutants", profile)
     hypothesis.settings.load_profile("mutants")
@@ -94,10 +100,10 @@ def _take_place(mutant: Mutant) -> None:
     exec(compile(mutant.source, mutant.path, "exec"), module.__dict__)
 
 
-def _passes(stage: Stage) -> bool:
+def _passes(stage: Stage, module: str) -> bool:
     # Fixtures from above the folder would start a whole service.
-    tests = [str(Path(stage.folder, test)) for test in stage.tests]
-    arguments = [*OPTIONS, *WITHOUT, f"--confcutdir={stage.folder}", *tests]
+    tests = [Path(stage.folder, test.format(module=module)) for test in stage.tests]
+    arguments = [*OPTIONS, *WITHOUT, f"--confcutdir={stage.folder}", *(str(test) for test in tests if test.exists())]
     return pytest.main(arguments, plugins=[Limit(stage.cpu_seconds)]) == pytest.ExitCode.OK
 
 
