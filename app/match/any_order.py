@@ -18,7 +18,7 @@ def gather(
 ) -> Followed:
     """As `in_order.follow`; the chain gets the positions of the events in their order.
 
-    An attempt begins with the event at `place`; those after its window are too late anyway.
+    An attempt begins with the event at `place`.
     """
     times, chain, next_of_step, ends = sequences.occurred_at_us, scratch.chain, scratch.next_of_step, scratch.ends
     step_count = rules.step_count
@@ -26,7 +26,7 @@ def gather(
     # Of the events of a step more than one can be needed only where events match several steps, which others then take.
     needed = 1 if is_single else step_count
     depth, last_start = 0, -1
-    for i in range(place, place + 1 if attempt_end >= 0 else place_end):
+    for i in range(place, place + 1 if attempt_end != -1 else place_end):
         start = lanes.position[i] if len(lanes.offsets) else i
         if scratch.stop[0] or not is_start(start, times, sequences.mask, rules):
             continue
@@ -52,7 +52,7 @@ def is_start(position: int, times: Int64s, mask: UInt64s, rules: Rules) -> bool:
 @compiled
 def _sort_by_step(place: int, place_end: int, sequences: Sequences, lanes: Lanes, scratch: Scratch) -> bool:
     """Fills of_step, ends and next_of_step; returns whether each event matches one step at most."""
-    step_count, has_lanes = len(scratch.ends), len(lanes.offsets) > 0
+    step_count, has_lanes = len(scratch.ends), bool(len(lanes.offsets))
     is_single = True
     scratch.next_of_step[:] = 0  # for the time being: how many there are
     for i in range(place, place_end):

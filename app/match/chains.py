@@ -130,12 +130,12 @@ def _best_of_lanes(
             best[0] = first_entry
             return (1, sequences.occurred_at_us[last_entry] + rules.window_us) if first_entry >= 0 else (0, -NEVER)
     chain = scratch.chain
-    has_lanes = len(lanes.offsets) > 0
+    has_lanes = bool(len(lanes.offsets))
     offsets = lanes.offsets if has_lanes else sequences.offsets
     best_depth, last_entry = 0, -1
     place, end = offsets[actor], offsets[actor + 1]
     while place < end:
-        lane_end = _lane_end(place, end, lanes) if has_lanes else end
+        lane_end = _lane_end(place, end, lanes, sequences.offsets[actor + 1]) if has_lanes else end
         followed = _follow_lane(place, lane_end, -1, sequences, lanes, rules, plan, scratch)
         depth = followed.depth
         last_entry = max(last_entry, followed.last_entry)
@@ -184,10 +184,10 @@ def _next_attempt(
     attempt_end = position + 1
     while attempt_end < end and times[attempt_end] <= closes_us:
         attempt_end += 1
-    has_lanes = len(lanes.offsets) > 0
+    has_lanes = bool(len(lanes.offsets))
     place = lanes.place[position] if has_lanes else position
-    lane_end = _lane_end(place, lanes.offsets[actor + 1], lanes) if has_lanes else end
-    followed = _follow_lane(place, lane_end, attempt_end, sequences, lanes, rules, plan, scratch)
+    place_end = _lane_end(place, lanes.offsets[actor + 1], lanes, attempt_end) if has_lanes else attempt_end
+    followed = _follow_lane(place, place_end, attempt_end, sequences, lanes, rules, plan, scratch)
     copy(scratch.chain, best, 0, followed.depth)
     if followed.excluded_at >= 0:
         return followed.excluded_at + 1, followed.depth, -NEVER
@@ -199,7 +199,7 @@ def _next_attempt(
 @compiled
 def _follow_lane(
     place: int,
-    lane_end: int,
+    place_end: int,
     attempt_end: int,
     sequences: Sequences,
     lanes: Lanes,
@@ -208,8 +208,8 @@ def _follow_lane(
     scratch: Scratch,
 ) -> Followed:
     if rules.is_any_order:
-        return gather(place, lane_end, attempt_end, sequences, lanes, rules, scratch)
-    return follow(place, lane_end, attempt_end, sequences, lanes, rules, plan, scratch)
+        return gather(place, place_end, attempt_end, sequences, lanes, rules, scratch)
+    return follow(place, place_end, attempt_end, sequences, lanes, rules, plan, scratch)
 
 
 @compiled
@@ -221,8 +221,9 @@ def _begins(position: int, sequences: Sequences, rules: Rules) -> bool:
 
 
 @compiled
-def _lane_end(place: int, end: int, lanes: Lanes) -> int:
+def _lane_end(place: int, end: int, lanes: Lanes, position_end: int) -> int:
+    """The first place after those that are in the same lane as `place` and have positions before position_end."""
     lane = lanes.lane[lanes.position[place]]
-    while place < end and lanes.lane[lanes.position[place]] == lane:
+    while place < end and lanes.position[place] < position_end and lanes.lane[lanes.position[place]] == lane:
         place += 1
     return place

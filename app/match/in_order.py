@@ -24,9 +24,8 @@ class Plan(NamedTuple):
 
 def plan_for(rules: Rules) -> Plan:
     exclusions = rules.exclusions
-    has_within = rules.within_us < NEVER
-    is_bound = bool(has_within.any() or rules.not_before_us.any() or len(exclusions.after_step))
-    looks_at_all = len(exclusions.limits) > 1 or bool(rules.optional.any() and is_bound)
+    has_within = rules.within_us != NEVER
+    looks_at_all = len(exclusions.limits) > 1 or bool(rules.optional.any() and has_within.any())
     keeps_all = np.full(rules.step_count, rules.is_strict or looks_at_all)
     keeps_all[:-1] |= has_within[1:]
     keeps_all[exclusions.after_step] = True
@@ -46,10 +45,11 @@ def follow(
 ) -> Followed:
     """Follow the chains of one lane, which has the places [place, place_end), and write the one to report to `chain`.
 
-    attempt_end: -1, or for an attempt, whose only entry is the event at `place`, the first position after its window.
+    attempt_end: -1, or for an attempt, whose only entry is the event at `place`, the first position after its window;
+    place_end is not after it then.
     """
     times, mask, exclusions, nodes = sequences.occurred_at_us, sequences.mask, rules.exclusions, scratch.nodes
-    has_lanes, is_attempt, is_bound = len(lanes.offsets) > 0, attempt_end >= 0, len(exclusions.after_step) > 0
+    has_lanes, is_attempt, is_bound = bool(len(lanes.offsets)), attempt_end != -1, bool(len(exclusions.after_step))
     entry_list = len(exclusions.limits) - 1  # of clean chains at the first step
     first_position = lanes.position[place] if has_lanes else place
     if is_bound:
@@ -59,7 +59,7 @@ def follow(
 
     for i in range(place, place_end):
         position = lanes.position[i] if has_lanes else i
-        if scratch.stop[0] or (is_attempt and position >= attempt_end):
+        if scratch.stop[0]:
             break
         if is_bound:
             _pass_excluded(position, exclusions, scratch.excluded, scratch.following)

@@ -153,7 +153,7 @@ def _say(code: int, index: int, whys: Whys) -> None:
 
 @njit(cache=True, nogil=True)
 def _is_same_lane(position: int, other: int, lanes: Lanes) -> bool:
-    return len(lanes.offsets) == 0 or lanes.lane[position] == lanes.lane[other]
+    return not len(lanes.offsets) or lanes.lane[position] == lanes.lane[other]
 
 
 @njit(cache=True, nogil=True)

@@ -25,23 +25,37 @@ class Exclusion(NamedTuple):
 def matched(
     *actors: Sequence[Event],
     steps: int = 3,
+    exclude: Sequence[Exclusion] = (),
+    is_stopped: bool = False,
+    **options: Any,
+) -> Chains:
+    """Each actor's events in order. Exclusions are for a single actor whose events are at different times.
+
+    options: see `rules_of`.
+    """
+    events = [(*event, 0)[:3] for actor in actors for event in actor]
+    at, mask, same = np.array(events, np.int64).reshape(-1, 3).T
+    offsets = np.cumsum([0, *map(len, actors)]).astype(np.int64)
+    rules = rules_of(steps, exclusions(exclude, at, steps), **options)
+    sequences = Sequences(offsets, np.arange(len(at)), at.copy(), mask.astype(np.uint64))
+    return match_chains(sequences, lanes(offsets, mask, same), rules, np.array([is_stopped], np.uint8))
+
+
+def rules_of(
+    steps: int,
+    exclusions: Exclusions,
+    *,
     window: int = 100,
     start: int = 0,
     end: int = 1000,
     within: Sequence[int | None] = (),
     not_before: Sequence[int] = (),
     optional: Sequence[bool] = (),
-    exclude: Sequence[Exclusion] = (),
     is_strict: bool = False,
     is_any_order: bool = False,
     counts_entries: bool = False,
-    is_stopped: bool = False,
-) -> Chains:
-    """Each actor's events in order. Exclusions are for a single actor whose events are at different times."""
-    events = [(*event, 0)[:3] for actor in actors for event in actor]
-    at, mask, same = np.array(events, np.int64).reshape(-1, 3).T
-    offsets = np.cumsum([0, *map(len, actors)]).astype(np.int64)
-    rules = Rules(
+) -> Rules:
+    return Rules(
         step_count=steps,
         start_us=start,
         end_us=end,
@@ -52,10 +66,8 @@ def matched(
         within_us=np.array([NEVER if each is None else each for each in within or [None] * steps], np.int64),
         not_before_us=np.array(not_before or [0] * steps, np.int64),
         optional=np.array(optional or [False] * steps, np.bool_),
-        exclusions=exclusions(exclude, at, steps),
+        exclusions=exclusions,
     )
-    sequences = Sequences(offsets, np.arange(len(at)), at.copy(), mask.astype(np.uint64))
-    return match_chains(sequences, lanes(offsets, mask, same), rules, np.array([is_stopped], np.uint8))
 
 
 def exclusions(exclude: Sequence[Exclusion], at: Int64s, steps: int) -> Exclusions:

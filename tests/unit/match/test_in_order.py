@@ -1,8 +1,12 @@
 """Steps in order where options meet: which chain may go on, and which one is reported."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from tests.unit.match.columns import A, B, C, Exclusion, chain, chains, matched
+import numpy as np
+
+from app.match.in_order import Plan, plan_for
+from tests.unit.match.columns import A, B, C, Event, Exclusion, chain, chains, exclusions, matched, rules_of
 
 D = 8
 OPTIONAL_B: list[bool] = [False, True, False]
@@ -20,6 +24,32 @@ def test_of_entries_alone_the_first_is_reported_and_the_last_keeps_the_window_op
 
 def test_a_lane_without_an_entry_keeps_nothing_open() -> None:
     assert matched([(0, A, 1), (50, B, 2)]).open_until_us.tolist() == [100]
+
+
+# What has to be kept and looked at, which takes time
+
+
+def plan(*, exclude: Sequence[Exclusion] = (), **options: Any) -> tuple[bool, list[bool]]:
+    """Of three steps: looks_at_all, keeps_all."""
+    found: Plan = plan_for(rules_of(3, exclusions(exclude, np.zeros(0, np.int64), 3), **options))
+    return found.looks_at_all, found.keeps_all.tolist()
+
+
+def test_the_first_chain_with_an_entry_is_enough() -> None:
+    assert plan() == (False, [False] * 3)
+    assert plan(not_before=[0, 5, 5], optional=OPTIONAL_B) == (False, [False] * 3)
+
+
+def test_of_a_step_that_another_must_follow_in_time_or_at_once_or_undisturbed_every_chain_is_kept() -> None:
+    assert plan(within=[None, None, 5]) == (False, [False, True, False])
+    assert plan(is_strict=True) == (False, [True] * 3)
+    assert plan(exclude=[Exclusion(1, 2, ())]) == (False, [False, True, False])
+    assert plan(exclude=[Exclusion(0, 1, ())], optional=[False, False, True]) == (False, [True, False, False])
+
+
+def test_every_chain_is_looked_at_where_steps_with_a_time_can_be_skipped_and_where_exclusions_span_several() -> None:
+    assert plan(within=[None, None, 5], optional=OPTIONAL_B) == (True, [True] * 3)
+    assert plan(exclude=[Exclusion(0, 2, ())]) == (True, [True] * 3)
 
 
 # Optional steps and their times
@@ -108,6 +138,8 @@ def test_an_attempt_that_was_ended_goes_no_further() -> None:
     exclude = [Exclusion(0, 2, (5,))]
     assert chains([(0, A), (4, B), (5, 0), (6, C)], counts_entries=True, exclude=exclude) == [[0, 4]]
     assert chains([(0, A), (5, 0), (10, B)], counts_entries=True, exclude=exclude) == [[0]]
+    further: list[Event] = [(0, A), (1, B), (2, C), (3, 0), (4, D)]
+    assert chains(further, steps=4, counts_entries=True, exclude=[Exclusion(0, 3, (3,))]) == [[0, 1, 2]]
 
 
 def test_an_exclusion_after_a_later_step_ends_no_attempt() -> None:
