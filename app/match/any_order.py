@@ -30,9 +30,9 @@ def gather(
         start = lanes.position[i] if len(lanes.offsets) else i
         if scratch.stop[0] or not is_start(start, times, sequences.mask, rules):
             continue
-        last_start = start
         if depth == step_count and start > chain[depth - 1]:
-            continue  # what begins later gets there later
+            break  # what begins later gets there later
+        last_start = start
         for step in range(step_count):
             while next_of_step[step] < ends[step] and scratch.of_step[next_of_step[step]] < start:
                 next_of_step[step] += 1

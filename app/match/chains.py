@@ -121,14 +121,15 @@ def _best_of_lanes(
     scratch: Scratch,
     best: Int64s,
 ) -> tuple[int, int]:
-    """Writes the actor's reported chain to `best`; returns its depth and until when the latest entry is open."""
+    """Writes the actor's reported chain to `best`; returns its depth and until when the latest entry is open, which
+    says nothing where the depth is 0."""
     if not rules.is_any_order:
         is_all, first_entry, last_entry = _entries_alone(
             sequences.offsets[actor], sequences.offsets[actor + 1], sequences, rules
         )
         if is_all:
             best[0] = first_entry
-            return (1, sequences.occurred_at_us[last_entry] + rules.window_us) if first_entry >= 0 else (0, -NEVER)
+            return int(first_entry != -1), sequences.occurred_at_us[last_entry] + rules.window_us
     chain = scratch.chain
     has_lanes = bool(len(lanes.offsets))
     offsets = lanes.offsets if has_lanes else sequences.offsets
@@ -139,12 +140,11 @@ def _best_of_lanes(
         followed = _follow_lane(place, lane_end, -1, sequences, lanes, rules, plan, scratch)
         depth = followed.depth
         last_entry = max(last_entry, followed.last_entry)
-        if depth > best_depth or (depth == best_depth and depth and chain[depth - 1] < best[depth - 1]):
+        if depth > best_depth or (depth == best_depth and chain[depth - 1] < best[depth - 1]):
             best_depth = depth
             copy(chain, best, 0, depth)
         place = lane_end
-    open_until_us = sequences.occurred_at_us[last_entry] + rules.window_us if best_depth else -NEVER
-    return best_depth, open_until_us
+    return best_depth, sequences.occurred_at_us[last_entry] + rules.window_us
 
 
 @compiled
@@ -154,11 +154,11 @@ def _entries_alone(position: int, end: int, sequences: Sequences, rules: Rules) 
     times, mask = sequences.occurred_at_us, sequences.mask
     first, last = -1, -1
     for at in range(position, end):
-        if first >= 0 and mask[at] > np.uint64(1):
+        if first != -1 and mask[at] > np.uint64(1):
             return False, first, last
         if is_entry(at, times, mask, rules):
             last = at
-            first = at if first < 0 else first
+            first = at if first == -1 else first
     return True, first, last
 
 
@@ -179,9 +179,9 @@ def _next_attempt(
     while position < end and not _begins(position, sequences, rules):
         position += 1
     if position == end:
-        return end, 0, -NEVER
+        return end, 0, 0
     closes_us = times[position] + rules.window_us
-    attempt_end = position + 1
+    attempt_end = position
     while attempt_end < end and times[attempt_end] <= closes_us:
         attempt_end += 1
     has_lanes = bool(len(lanes.offsets))
@@ -189,7 +189,7 @@ def _next_attempt(
     place_end = _lane_end(place, lanes.offsets[actor + 1], lanes, attempt_end) if has_lanes else attempt_end
     followed = _follow_lane(place, place_end, attempt_end, sequences, lanes, rules, plan, scratch)
     copy(scratch.chain, best, 0, followed.depth)
-    if followed.excluded_at >= 0:
+    if followed.excluded_at != -1:
         return followed.excluded_at + 1, followed.depth, -NEVER
     if followed.depth == rules.step_count:
         attempt_end = best[followed.depth - 1] + 1

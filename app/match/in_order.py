@@ -77,7 +77,7 @@ def follow(
                 come_to = _extend_any(step, position, times, rules, nodes, scratch.excluded, scratch.best_of_taint)
             else:
                 come_to = _extend_latest(step, position, times, rules, plan, nodes, scratch.excluded)
-            if come_to >= 0 and step >= depth:
+            if come_to != -1 and step >= depth:
                 depth, reported_list, reported = step + 1, come_to, nodes.length[come_to] - 1
         if i == place if is_attempt else is_entry(position, times, mask, rules):
             last_entry = position
@@ -87,7 +87,7 @@ def follow(
         if depth == rules.step_count:
             break
     write_chain(nodes, entry_list + 1, reported_list, reported, scratch.chain)
-    if is_attempt and is_bound and depth < rules.step_count:
+    if is_attempt:
         excluded_at = _attempt_ended_at(first_position, depth, exclusions)
         if excluded_at < attempt_end:
             return Followed(depth, last_entry, excluded_at)
@@ -108,12 +108,12 @@ def _extend_latest(
     One list per step: no exclusion spans more than two steps. Later chains of a list have later entries.
     """
     at, within_us = times[position], rules.within_us[step]
-    best_list, best, best_entry, since = -1, -1, -1, 0
+    best_list, best, best_entry, since = -1, -1, -1, -1
     which = step
-    while which == step or (which > 0 and rules.optional[which]):
+    while which == step or rules.optional[which]:
         which -= 1
         index = nodes.length[which] - 1
-        if index >= 0 and rules.not_before_us[step] > 0:
+        if rules.not_before_us[step]:
             index = first_since(nodes, which, 0, index + 1, at - rules.not_before_us[step] + 1, times) - 1
         if index < 0:
             continue
@@ -124,12 +124,12 @@ def _extend_latest(
             continue
         barrier = -1
         for x in range(len(excluded)):
-            if rules.exclusions.after_step[x] == which and excluded[x] > barrier:
-                barrier = excluded[x]
+            if rules.exclusions.after_step[x] == which:
+                barrier = max(barrier, excluded[x])
         if last < barrier:
             continue
         best_list, best, best_entry, since = which, index, entry, barrier
-    if best_list < 0:
+    if best_list == -1:
         return -1
     length = nodes.length[step]
     if not plan.keeps_all[step] and length and nodes.entry[step, length - 1] >= best_entry:
@@ -153,7 +153,7 @@ def _extend_any(
     since_us = at - min(rules.within_us[step], rules.window_us)
     best[:] = -1  # per taint: entry, the list of the chain before, its index there
     which = step
-    while which == step or (which > 0 and rules.optional[which]):
+    while which == step or rules.optional[which]:
         which -= 1
         for taint in range(taint_count):
             if rules.exclusions.limits[taint] <= step:
@@ -167,7 +167,7 @@ def _extend_any(
                 if at - times[entry] > rules.window_us or (rules.is_strict and last != position - 1):
                     continue
                 to = _taint(which, step, last, taint, rules.exclusions, excluded)
-                if to >= 0 and (
+                if to != -1 and (
                     entry > best[to, 0]
                     or (
                         entry == best[to, 0] and goes_first(nodes, taint_count, source, index, best[to, 1], best[to, 2])
@@ -176,11 +176,11 @@ def _extend_any(
                     best[to, 0], best[to, 1], best[to, 2] = entry, source, index
     come_to, latest = -1, -1
     for to in range(taint_count):
-        if best[to, 0] < 0:
+        if best[to, 0] == -1:
             continue
         append(nodes, step * taint_count + to, position, best[to, 0], best[to, 1], best[to, 2])
         if (
-            latest < 0
+            latest == -1
             or best[to, 0] > best[latest, 0]
             or (
                 best[to, 0] == best[latest, 0]
@@ -208,11 +208,11 @@ def _taint(which: int, step: int, last: int, taint: int, exclusions: Exclusions,
 
 @compiled
 def _begin_excluded(position: int, exclusions: Exclusions, excluded: Int64s, following: Int64s) -> None:
-    """What lies before `position` is passed."""
+    """What lies before `position` is of no concern."""
     for x in range(len(excluded)):
         start, end = exclusions.offsets[x], exclusions.offsets[x + 1]
         following[x] = start + np.searchsorted(exclusions.position[start:end], position)
-        excluded[x] = exclusions.position[following[x] - 1] if following[x] > start else -1
+        excluded[x] = -1
 
 
 @compiled

@@ -77,9 +77,9 @@ def first_from(nodes: Nodes, which: int, low: int, high: int, position: int) -> 
 @compiled
 def write_chain(nodes: Nodes, taint_count: int, which: int, index: int, chain: Int64s) -> None:
     """The positions of a chain's events by step, -1 for steps it skipped; as far as the step it has come to."""
-    if which >= 0:
+    if which != -1:
         chain[: which // taint_count] = -1
-    while which >= 0:
+    while which != -1:
         chain[which // taint_count] = nodes.position[which, index]
         which, index = nodes.parent_list[which, index], nodes.parent[which, index]
 
@@ -88,7 +88,7 @@ def write_chain(nodes: Nodes, taint_count: int, which: int, index: int, chain: I
 def goes_first(nodes: Nodes, taint_count: int, one: int, index: int, other: int, other_index: int) -> bool:
     """Of two chains with the same entry, whether the one is to be reported: from the last step back, a step done
     rather than skipped, and as early as possible."""
-    while one >= 0 and other >= 0:
+    while one != -1 and other != -1:
         step, other_step = one // taint_count, other // taint_count
         if step != other_step:
             return step > other_step

@@ -60,7 +60,8 @@ class Exclusions(NamedTuple):
 class Rules(NamedTuple):
     """Times in microseconds. Entries lie in [start_us, end_us); the last step at most window_us after the entry.
 
-    within_us, not_before_us, optional: one element per step; NEVER stands for no `within`.
+    within_us, not_before_us, optional: one element per step, the first of which is never optional; NEVER stands for no
+    `within`.
     """
 
     step_count: int

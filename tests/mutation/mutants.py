@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +30,8 @@ TOKEN = re.compile(r"\w+|\s+|[^\w\s]+")
 
 
 class Mutant(NamedTuple):
-    """change: in which function, and how its line changes, as `module.function: if a [< → <=] b:`."""
+    """change: in which function, and how its line changes, as `module.function: if a [< → <=] b:`; followed by (2) where
+    a second line of the function can change so, and so on."""
 
     path: Path
     line_number: int
@@ -83,7 +85,15 @@ def mutants_of(path: Path) -> list[Mutant]:
         if number not in decorators:
             function = ".".join(filter(None, (path.stem, functions.get(number))))
             found[mutated] = Mutant(path, number, f"{function}: {_change(before.strip(), after.strip())}", mutated)
-    return sorted(found.values(), key=lambda mutant: mutant.line_number)
+    return list(_numbered(sorted(found.values(), key=lambda mutant: mutant.line_number)))
+
+
+def _numbered(mutants: list[Mutant]) -> Iterator[Mutant]:
+    seen = Counter[str]()
+    for mutant in mutants:
+        seen[mutant.change] += 1
+        number = seen[mutant.change]
+        yield mutant if number == 1 else mutant._replace(change=f"{mutant.change} ({number})")
 
 
 def _mutated(source: str) -> Iterator[str]:

@@ -53,6 +53,11 @@ def test_the_last_entry_keeps_the_window_open_also_when_an_earlier_one_is_report
     assert matched([(0, A), (10, B), (20, A)]).open_until_us.tolist() == [120]
 
 
+def test_who_has_come_to_the_last_step_is_looked_at_no_further() -> None:
+    assert matched([(0, A), (1, B), (2, C), (3, A)]).open_until_us.tolist() == [100]
+    assert matched([(0, A), (1, B), (2, C), (3, A)], is_any_order=True).open_until_us.tolist() == [102]
+
+
 # Within, not before
 
 
