@@ -30,7 +30,7 @@ TOKEN = re.compile(r"\w+|\s+|[^\w\s]+")
 
 
 class Mutant(NamedTuple):
-    """change: in which function, and how its line changes, as `module.function: if a [< → <=] b:`; followed by (2) where
+    """change: in which function, and how its line changes, as `module.function: if a [< → <=] b:`; ends with (2) where
     a second line of the function can change so, and so on."""
 
     path: Path
