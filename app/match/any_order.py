@@ -8,7 +8,7 @@ order, leads to every size as early as any choice does (the matched events form 
 import numpy as np
 
 from app.match.compiled import compiled, copy
-from app.match.rules import Int64s, Lanes, Rules, Sequences, UInt64s
+from app.match.rules import NEVER, Int64s, Lanes, Rules, Sequences, UInt64s
 from app.match.scratch import Followed, Scratch
 
 
@@ -86,13 +86,11 @@ def _match(closes_us: int, needed: int, times: Int64s, mask: UInt64s, scratch: S
     copy(scratch.next_of_step, head, 0, step_count)
     size = 0
     while size < step_count:
-        position = -1
+        position = NEVER
         for step in range(step_count):
-            if head[step] < min(scratch.ends[step], scratch.next_of_step[step] + needed) and (
-                position < 0 or of_step[head[step]] < position
-            ):
-                position = of_step[head[step]]
-        if position < 0 or times[position] > closes_us:
+            if head[step] < min(scratch.ends[step], scratch.next_of_step[step] + needed):
+                position = min(position, of_step[head[step]])
+        if position == NEVER or times[position] > closes_us:
             break
         for step in range(step_count):
             if head[step] < scratch.ends[step] and of_step[head[step]] == position:
@@ -118,11 +116,11 @@ def augment(position: int, mask: UInt64s, holder: Int64s, come_from: Int64s, que
             if come_from[step] != -2 or not (steps >> np.uint64(step)) & np.uint64(1):
                 continue
             come_from[step] = taken_from
-            if holder[step] < 0:
+            if holder[step] == -1:
                 to = step
-                while to >= 0:  # everybody on the way moves on
+                while to != -1:  # everybody on the way moves on
                     before = come_from[to]
-                    holder[to] = position if before < 0 else holder[before]
+                    holder[to] = position if before == -1 else holder[before]
                     to = before
                 return True
             queue[last] = step
