@@ -50,7 +50,7 @@ def _resolve(
         visitor, link = visitor_id[i], first_link[visitor_id[i]]
         if customer_id[i] != 0:
             persons[i] = -customer_id[i]
-        elif link < 0:
+        elif link == -1:
             persons[i] = visitor
         else:
             persons[i] = -link_customer[_link_at(link, occurred_at_us[i], link_visitor, linked_at_us)]
@@ -67,8 +67,6 @@ def _link_at(first: int, at_us: int, link_visitor: Int64s, linked_at_us: Int64s)
         if following < len(link_visitor) and link_visitor[following] == visitor and linked_at_us[following] <= at_us:
             link = following
             step *= 2
-        elif step == 1:
-            step = 0
         else:
             step //= 2
     return link
@@ -90,7 +88,7 @@ def group_by_actor(actor: Int64s, occurred_at_us: Int64s, seq: Int32s, stored: I
     offsets = np.zeros(actor_count + 1, np.int32)
     parts = split_evenly(actor_count, parts_of(len(actor)))
     at_once([partial(_count, actor, lowest, first, last, offsets) for first, last in parts])
-    for first, last in parts[1:]:
+    for first, last in parts:
         offsets[first + 1 : last + 1] += offsets[first]
     grouped = Sequences(
         offsets.astype(np.int64),
@@ -191,9 +189,7 @@ def _order(offsets: Int64s, rows: Int64s, times: Int64s, seq: Int32s, stored: In
 
 
 @njit(cache=True, nogil=True)
-def _comes_first(  # noqa: PLR0911  # one return per rank of the order
-    i: int, j: int, rows: Int64s, times: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s
-) -> bool:
+def _comes_first(i: int, j: int, rows: Int64s, times: Int64s, seq: Int32s, stored: Int64s, step_mask: UInt64s) -> bool:
     """Whether rows[i] comes before rows[j]: time, seq, lowest step, highest step (none last), order of storing."""
     if times[i] != times[j]:
         return bool(times[i] < times[j])
@@ -207,10 +203,6 @@ def _comes_first(  # noqa: PLR0911  # one return per rank of the order
         lowest_a, lowest_b = steps_a & (~steps_a + np.uint64(1)), steps_b & (~steps_b + np.uint64(1))
         if lowest_a != lowest_b:
             return bool(lowest_a < lowest_b)
-        # The highest bit of x is below that of y exactly if x < y and x < (x xor y).
-        differ = steps_a ^ steps_b
-        if steps_a < steps_b and steps_a < differ:
-            return True
-        if steps_b < steps_a and steps_b < differ:
-            return False
+        if min(steps_a, steps_b) < steps_a ^ steps_b:  # so it is exactly if their highest steps differ
+            return bool(steps_a < steps_b)
     return bool(stored[a] < stored[b])

@@ -37,6 +37,10 @@ def test_a_login_works_back_in_time() -> None:
     assert persons([(7, 0, 1), (7, 0, 50), (7, 0, 99)], links=[(7, 3, 50)]) == [-3, -3, -3]
 
 
+def test_the_visitor_whose_number_is_the_first_can_log_in_too() -> None:
+    assert persons([(1, 0, 1), (2, 0, 1)], links=[(1, 3, 50)]) == [-3, 2]
+
+
 def test_a_customer_is_one_person_on_all_linked_visitors() -> None:
     assert persons([(7, 0, 1), (8, 0, 1), (9, 0, 1)], links=[(7, 3, 50), (9, 3, 10)]) == [-3, 8, -3]
 
@@ -150,10 +154,26 @@ def test_actors_may_be_far_apart_and_negative() -> None:
     assert grouped(rows) == [[4, 1], [2], [3, 0]]
 
 
+def group_count(*actor: int) -> int:
+    at = np.array(actor, np.int64)
+    nothing = np.zeros(len(actor), np.int64)
+    return len(group_by_actor(at, nothing, nothing.astype(np.int32), nothing, nothing.astype(np.uint64)).offsets) - 1
+
+
+def test_actors_without_events_between_those_with_some_have_a_group_of_none() -> None:
+    assert group_count(3) == 1
+    assert group_count(-2, 3, 3) == 6
+
+
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
 def test_actors_at_the_bound_between_counting_and_sorting(beyond: int) -> None:
     highest = SPARSE_FACTOR * 3 + 1024 + beyond
     assert grouped([Row(actor=highest, at=1), Row(actor=0), Row(actor=highest)]) == [[1], [2, 0]]
+    assert group_count(highest + 7, 7, highest + 7) == (2 if beyond > 0 else highest + 1)
+
+
+def test_events_of_the_same_rank_stay_as_they_came() -> None:
+    assert grouped([Row(), Row(), Row()]) == [[0, 1, 2]]
 
 
 def test_nothing_is_grouped_into_nothing() -> None:
