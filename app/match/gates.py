@@ -32,7 +32,7 @@ def resolve(offsets: Int64s, mask: UInt64s, bits: Bits) -> UInt64s:
                 if not (mask[position] >> np.uint64(bit)) & np.uint64(1):
                     continue
                 gate = bits.bit_gate[bit]
-                if gate < 0 or (opened >> np.uint64(gate)) & np.uint64(1):
+                if gate == -1 or (opened >> np.uint64(gate)) & np.uint64(1):
                     matched |= np.uint64(1) << np.uint64(bits.bit_target[bit])
             opened |= matched >> np.uint64(bits.first_gate)
             resolved[position] = matched & ((np.uint64(1) << np.uint64(bits.first_gate)) - np.uint64(1))

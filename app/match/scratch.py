@@ -51,21 +51,22 @@ class Scratch(NamedTuple):
 def new_scratch(rules: Rules, longest: int, stop: npt.NDArray[np.uint8]) -> Scratch:
     """As much room as there can be need of; what is not written to takes no memory. longest: events of an actor."""
     step_count, taint_count = rules.step_count, len(rules.exclusions.limits)
-    by_step = [np.empty(step_count, np.int64) for _ in range(9)]
+    by_step = (np.empty(step_count, np.int64) for _ in range(9))
+    chain, best_chain, tried, ends, next_of_step, head, holder, come_from, queue = by_step
     return Scratch(
         stop=stop,
-        chain=by_step[0],
-        best_chain=by_step[1],
+        chain=chain,
+        best_chain=best_chain,
         nodes=new_nodes(step_count * taint_count, longest),
         best_of_taint=np.empty((taint_count, 3), np.int64),
         excluded=np.empty(len(rules.exclusions.after_step), np.int64),
         following=np.empty(len(rules.exclusions.after_step), np.int64),
-        tried=by_step[8],
+        tried=tried,
         of_step=np.empty(longest * step_count if rules.is_any_order else 0, np.int64),
-        ends=by_step[2],
-        next_of_step=by_step[3],
-        head=by_step[4],
-        holder=by_step[5],
-        come_from=by_step[6],
-        queue=by_step[7],
+        ends=ends,
+        next_of_step=next_of_step,
+        head=head,
+        holder=holder,
+        come_from=come_from,
+        queue=queue,
     )

@@ -22,13 +22,14 @@ class Exclusion(NamedTuple):
     times: tuple[int, ...]
 
 
-def matched(
-    *actors: Sequence[Event],
-    steps: int = 3,
-    exclude: Sequence[Exclusion] = (),
-    is_stopped: bool = False,
-    **options: Any,
-) -> Chains:
+def matched(*actors: Sequence[Event], is_stopped: bool = False, **options: Any) -> Chains:
+    """options: see `as_columns`."""
+    return match_chains(*as_columns(*actors, **options), np.array([is_stopped], np.uint8))
+
+
+def as_columns(
+    *actors: Sequence[Event], steps: int = 3, exclude: Sequence[Exclusion] = (), **options: Any
+) -> tuple[Sequences, Lanes, Rules]:
     """Each actor's events in order. Exclusions are for a single actor whose events are at different times.
 
     options: see `rules_of`.
@@ -38,7 +39,7 @@ def matched(
     offsets = np.cumsum([0, *map(len, actors)]).astype(np.int64)
     rules = rules_of(steps, exclusions(exclude, at, steps), **options)
     sequences = Sequences(offsets, np.arange(len(at)), at.copy(), mask.astype(np.uint64))
-    return match_chains(sequences, lanes(offsets, mask, same), rules, np.array([is_stopped], np.uint8))
+    return sequences, lanes(offsets, mask, same), rules
 
 
 def rules_of(
