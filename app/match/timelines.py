@@ -5,11 +5,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from app.match.actors import group_by_actor, order_some
-from app.match.rules import Int32s, Int64s, Sequences, UInt64s
+from app.match.rules import Bools, Int32s, Int64s, Sequences, UInt64s
 from app.parallel import at_once, parts_of, split_evenly
 
 
@@ -21,7 +20,7 @@ class Rows(NamedTuple):
     occurred_at_us: Int64s
     seq: Int32s
     stored: Int64s
-    is_bot: npt.NDArray[np.bool_]
+    is_bot: Bools
 
 
 class Timelines(NamedTuple):
@@ -93,9 +92,7 @@ def events_of(timelines: Timelines, places: Int64s) -> Int64s:
 
 def places_of(timelines: Timelines, persons: Int64s) -> Int64s:
     """Where those of the persons are who are there at all."""
-    places = np.searchsorted(timelines.person, persons)
-    known = places < len(timelines.person)
-    known[known] = timelines.person[places[known]] == persons[known]
+    places, known = _look_up(timelines, persons)
     return places[known]
 
 
@@ -148,10 +145,17 @@ def in_order(picked: Picked, step_mask: UInt64s, seq: Int32s, stored: Int64s) ->
 def first_rows(timelines: Timelines, persons: Int64s, end_us: int, row_count: int, *, include_bots: bool) -> Int64s:
     """Per person the row_number of the first event before end_us; -1 for none."""
     found = np.full(len(persons), -1, np.int64)
-    places = np.minimum(np.searchsorted(timelines.person, persons), len(timelines.person) - 1)
-    known = np.flatnonzero(timelines.person[places] == persons) if len(timelines.person) else places[:0]
-    _find_firsts(known, places, timelines, end_us, row_count, include_bots, found)
+    places, known = _look_up(timelines, persons)
+    _find_firsts(np.flatnonzero(known), places, timelines, end_us, row_count, include_bots, found)
     return found
+
+
+def _look_up(timelines: Timelines, persons: Int64s) -> tuple[Int64s, Bools]:
+    """Where each of the persons would be, and who is there."""
+    places = np.searchsorted(timelines.person, persons)
+    known = places < len(timelines.person)
+    known[known] = timelines.person[places[known]] == persons[known]
+    return places, known
 
 
 @njit(cache=True, nogil=True)
@@ -181,7 +185,7 @@ def _shares(offsets: Int64s) -> list[tuple[int, int]]:
     return list(pairwise([0, *bounds.tolist(), len(offsets) - 1]))
 
 
-def _pick_part(first: int, last: int, timelines: Timelines, asked: Asked, is_left_out: npt.NDArray[np.bool_]) -> Picked:
+def _pick_part(first: int, last: int, timelines: Timelines, asked: Asked, is_left_out: Bools) -> Picked:
     # As much room as there can be need of; what is not written to takes no memory.
     count = int(timelines.offsets[last] - timelines.offsets[first])
     room = Picked(
@@ -203,7 +207,7 @@ def _pick_part(first: int, last: int, timelines: Timelines, asked: Asked, is_lef
 
 @njit(cache=True, nogil=True)
 def _pick(
-    first: int, last: int, timelines: Timelines, asked: Asked, is_left_out: npt.NDArray[np.bool_], room: Picked
+    first: int, last: int, timelines: Timelines, asked: Asked, is_left_out: Bools, room: Picked
 ) -> tuple[int, int]:
     """Of the persons [first, last). Returns how many have wanted events, and how many those are."""
     persons, events = 0, 0
@@ -266,7 +270,7 @@ def _find_ties(
     stored: Int64s,
     tied_seq: Int32s,
     tied_stored: Int64s,
-    is_tied: npt.NDArray[np.bool_],
+    is_tied: Bools,
 ) -> None:
     """Of the actors [first, last): who has two events at the same time, and what else decides between those."""
     times = sequences.occurred_at_us

@@ -323,10 +323,10 @@ def test_in_any_number_of_parts_ties_are_found(parts: int, monkeypatch: pytest.M
 
 
 def test_where_nothing_is_tied_no_mask_is_copied() -> None:
-    """Of two actors one event each, at the same time."""
-    mask = np.ones(2, np.uint64)
-    nothing = np.zeros(2, np.int64)
-    found = Picked(np.array([0, 1, 2]), nothing, nothing, nothing, mask)
+    """Of two actors, who have events at the same time."""
+    mask, at = np.ones(3, np.uint64), np.array([4, 5, 5])
+    nothing = np.zeros(3, np.int64)
+    found = Picked(np.array([0, 2, 3]), nothing[:2], nothing, at, mask)
     assert in_order(found, mask, nothing.astype(np.int32), nothing).mask is mask
 
 
