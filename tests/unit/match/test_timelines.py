@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -283,19 +283,18 @@ def ordered(*actors: Sequence[Event]) -> tuple[list[int], list[int]]:
     """Of events as they were picked, in order of time: their places in order, and the mask at each of those. The name
     is the mask."""
     events = [event for actor in actors for event in actor]
-    count = len(events)
-    row_number = np.array(list(reversed(range(count))), np.int64)
-    columns: dict[str, Any] = {name: [getattr(event, name) for event in events] for name in Event._fields}
+    _, at, mask, seq, stored, _ = np.array(events, np.int64).reshape(-1, 6).T
+    row_number = np.arange(len(events))[::-1]
     found = Picked(
         np.cumsum([0, *map(len, actors)]),
         np.arange(len(actors)),
         row_number,
-        np.array(columns["at"], np.int64),
-        np.zeros(count, np.uint64),
+        at,
+        np.zeros(len(events), np.uint64),
     )
-    seq, stored = np.array(columns["seq"], np.int32)[row_number], np.array(columns["stored"], np.int64)[row_number]
-    sequences = in_order(found, np.array(columns["name"], np.uint64), seq, stored)
-    assert sequences.occurred_at_us.tolist() == columns["at"]
+    seq_of_row, stored_of_row = seq[row_number].astype(np.int32), stored[row_number]
+    sequences = in_order(found, mask.astype(np.uint64), seq_of_row, stored_of_row)
+    assert sequences.occurred_at_us.tolist() == at.tolist()
     return sequences.row.tolist(), sequences.mask.tolist()
 
 
@@ -304,9 +303,11 @@ def test_events_at_different_times_stay_as_they_are() -> None:
 
 
 def test_ties_are_decided_by_seq_then_by_step_then_by_storing() -> None:
-    assert ordered([Event(1, 5, 1, seq=1), Event(1, 5, 2, seq=0)]) == ([1, 0], [2, 1])
+    assert ordered([Event(1, 5, 1, seq=-3), Event(1, 5, 2, seq=-5)]) == ([1, 0], [2, 1])
+    assert ordered([Event(1, 5, 2, seq=-5), Event(1, 5, 1, seq=-3)]) == ([0, 1], [2, 1])
     assert ordered([Event(1, 5, 2, stored=0), Event(1, 5, 1, stored=1)]) == ([1, 0], [1, 2])
-    assert ordered([Event(1, 5, 3, stored=1), Event(1, 5, 3, stored=0)]) == ([1, 0], [3, 3])
+    assert ordered([Event(1, 5, 3, stored=-3), Event(1, 5, 3, stored=-5)]) == ([1, 0], [3, 3])
+    assert ordered([Event(1, 5, 3, stored=-5), Event(1, 5, 3, stored=-3)]) == ([0, 1], [3, 3])
 
 
 def test_a_tie_of_one_actor_leaves_the_others_alone() -> None:
