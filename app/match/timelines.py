@@ -303,7 +303,7 @@ def changed_visitors(
             i, j = i + 1, j + 1
             if same:
                 continue
-        if count == 0 or found[count - 1] != each:
+        if not count or found[count - 1] != each:
             found[count] = each
             count += 1
     return found[:count]
