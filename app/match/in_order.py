@@ -103,7 +103,7 @@ def is_entry(position: int, times: Int64s, mask: UInt64s, rules: Rules) -> bool:
 def _extend_latest(
     step: int, position: int, times: Int64s, rules: Rules, plan: Plan, nodes: Nodes, excluded: Int64s
 ) -> int:
-    """Where the latest chain that the event can take to `step` was put: its list (= step); -1 when there is none.
+    """Where the latest chain that the event can take to `step` is put: its list (= step); -1 when there is none.
 
     One list per step: no exclusion spans more than two steps. Later chains of a list have later entries.
     """
@@ -122,7 +122,7 @@ def _extend_latest(
             continue
         if rules.is_strict and last != position - 1:
             continue
-        barrier = -1
+        barrier = 0
         for x in range(len(excluded)):
             if rules.exclusions.after_step[x] == which:
                 barrier = max(barrier, excluded[x])
@@ -133,7 +133,7 @@ def _extend_latest(
         return -1
     length = nodes.length[step]
     if not plan.keeps_all[step] and length and nodes.entry[step, length - 1] >= best_entry:
-        return -1  # the chain that got here with this entry first stays
+        return step  # the chain that got here with this entry first stays
     if plan.keeps_all[best_list] and not rules.is_strict:
         earliest = first_since(nodes, best_list, nodes.same_entry[best_list, best], best, at - within_us, times)
         best = first_from(nodes, best_list, earliest, best, since)

@@ -84,6 +84,15 @@ def test_strict_steps_may_skip_one_or_not_as_what_comes_next_needs() -> None:
     assert chain((0, A), (1, B | C), (2, D), **rules) == [0, None, 1, 2]
 
 
+def test_strict_steps_go_on_from_whichever_was_just_before() -> None:
+    assert chain((0, A), (1, B), (2, A), (3, C), optional=OPTIONAL_B, is_strict=True) == [2, None, 3]
+
+
+def test_the_latest_entry_is_found_behind_steps_that_only_earlier_ones_have_come_to() -> None:
+    optional = [False, True, True, False]
+    assert chain((0, A), (1, B), (2, A), (3, C), (4, A), (5, D), steps=4, optional=optional) == [4, None, None, 5]
+
+
 # Exclusions over several steps
 
 
