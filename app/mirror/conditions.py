@@ -3,6 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
 from app.domain.funnel import Condition, Operator, Scalar
 from app.mirror.columns import Subject, number_sql
 from app.mirror.dimensions import find_dimension
@@ -46,8 +51,21 @@ def text_sql(subject: Subject, shapes: Shapes) -> Sql:
 
 def condition_sql(condition: Condition, shapes: Shapes) -> Sql:
     """Never NULL: true or false for every row (semantics of `domain.funnel.Condition`)."""
-    subject, value = text_sql(Subject(condition.property, condition.is_dimension), shapes), condition.value
-    text, parameters = subject
+    return _comparison_sql(condition, text_sql(Subject(condition.property, condition.is_dimension), shapes))
+
+
+def holding(condition: Condition, texts: pa.Array) -> npt.NDArray[np.bool_]:
+    """Per text whether the condition holds for an event that has it; and last, whether for one that has none."""
+    sql, parameters = _comparison_sql(condition, ("text", []))
+    with duckdb.connect(config={"threads": 1, "enable_external_access": False}) as connection:
+        connection.register("given", pa.table({"text": pa.concat_arrays([texts, pa.nulls(1, texts.type)])}))
+        found = connection.sql(f"SELECT {sql} AS holds FROM given", params=parameters).to_arrow_table()  # noqa: S608  # our own words
+    holds: npt.NDArray[np.bool_] = found.column("holds").to_numpy()
+    return holds
+
+
+def _comparison_sql(condition: Condition, subject: Sql) -> Sql:
+    (text, parameters), value = subject, condition.value
     match condition.op:
         case Operator.EXISTS:
             return f"({text} IS {'NULL' if value is False else 'NOT NULL'})", parameters

@@ -12,8 +12,10 @@ from app.domain.funnel import Alternative, Condition, Operator
 from app.domain.money import currency_of, minor_digits, number_of, to_minor
 from app.domain.storefront import Storefront
 from app.mirror.columns import NOT_SET
-from app.mirror.scan import TIME_MAX_US, Coded, Scan, Subject, Wanted
+from app.mirror.conditions import holding
+from app.mirror.scan import TIME_MAX_US, Coded, Column, Scan, Subject, Wanted
 from app.reports.funnel.matching import persons_of
+from app.reports.revenue_landing import OF_LANDING, landing_rows
 
 COMPLETED, UPDATED, REFUNDED, CANCELLED = range(4)
 EVENT_NAMES = ("order_completed", "order_updated", "order_refunded", "order_cancelled")  # by kind, also bits of masks
@@ -95,23 +97,32 @@ def read_order_events(
 
     Where a condition is on trust, only those whom it wants are asked what became of an order.
     """
-    found = scan.matches(_wanted(conditions), TIME_MAX_US, include_bots=include_bots, as_of_us=as_of_us)
-    bits = [_has_bit(found.mask, bit) for bit in range(len(EVENT_NAMES) + 2 * len(conditions))]
+    own = [each for each in conditions if _subject(each) not in OF_LANDING]
+    of_landing = [each for each in conditions if _subject(each) in OF_LANDING]
+    found = scan.matches(_wanted(own), TIME_MAX_US, include_bots=include_bots, as_of_us=as_of_us)
+    bits = [_has_bit(found.mask, bit) for bit in range(len(EVENT_NAMES) + 2 * len(own))]
     checked = [Checked(*bits[bit : bit + 2]) for bit in range(len(EVENT_NAMES), len(bits), 2)]
     is_asked = np.ones(len(found.mask), np.bool_)
-    for condition, each in zip(conditions, checked, strict=True):
-        if Subject(condition.property, condition.is_dimension) == TRUST:
+    for condition, each in zip(own, checked, strict=True):
+        if _subject(condition) == TRUST:
             is_asked &= each.holds | bits[COMPLETED]
+    person = persons_of(found, scan.links())
+    landing = found.row_number
+    if of_landing or group in OF_LANDING:
+        landing = landing_rows(scan, storefront, found, person, include_bots=include_bots, as_of_us=as_of_us)
+    checked += [_checked(each, scan.column(_subject(each)), landing) for each in of_landing]
     by_row = np.argsort(found.row_number)
     total_order = np.lexsort((found.stored, found.seq, found.occurred_at_us))
     total_order = total_order[is_asked[total_order]]
     place = np.empty(len(by_row), np.int64)  # by event its place in by_row
     place[by_row] = np.arange(len(by_row))
-    subjects = [ORDER_ID, REFUND_ID, VALUE, CURRENCY, TRUST, *([group] if group else [])]
+    subjects = [ORDER_ID, REFUND_ID, VALUE, CURRENCY, TRUST, *([group] if group and group not in OF_LANDING else [])]
     order, refund, value, currency, trust, *groups = (
         Coded(coded.codes[place[total_order]], coded.texts)
         for coded in _texts(scan, found.row_number[by_row], subjects)
     )
+    if group in OF_LANDING:
+        groups = [Coded(scan.column(group).codes[landing[total_order]], list(scan.column(group).texts))]
     numbers, values = _numbers(value)
     currencies, places = _currencies(currency, storefront.currency)
     return OrderEvents(
@@ -122,7 +133,7 @@ def read_order_events(
         value=values,
         currency=places,
         is_trusted=_recoded(trust, [text != Trust.BROWSER for text in trust.texts]).astype(np.bool_),
-        person=persons_of(found, scan.links())[total_order],
+        person=person[total_order],
         group=groups[0].codes.astype(np.int64) if groups else np.full(len(total_order), NOT_SET, np.int64),
         checked=[Checked(each.holds[total_order], each.is_set[total_order]) for each in checked],
         order_code_count=len(order.texts),
@@ -135,6 +146,16 @@ def read_order_events(
 def _has_bit(mask: npt.NDArray[np.uint64], bit: int) -> Bools:
     found: Bools = (mask >> np.uint64(bit) & np.uint64(1)).astype(np.bool_)
     return found
+
+
+def _subject(condition: Condition) -> Subject:
+    return Subject(condition.property, condition.is_dimension)
+
+
+def _checked(condition: Condition, column: Column, row_numbers: Ints) -> Checked:
+    """Of what the column says of these events."""
+    codes = column.codes[row_numbers]
+    return Checked(holding(condition, column.texts.array)[codes], codes != NOT_SET)
 
 
 def _wanted(conditions: Sequence[Condition]) -> list[Wanted]:

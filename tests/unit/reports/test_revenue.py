@@ -22,12 +22,25 @@ BROWSER, SERVER, SIGNED, IMPORT = 1, 2, 3, 4
 DAY_ONE = datetime(2026, 3, 1, tzinfo=UTC)
 MARCH = {"from": "2026-03-01", "to": "2026-04-01"}
 CACHE_BYTES = 1024**2
+ADS, MAIL, PAYMENT, TILL = 1, 2, 3, 4
+CAMPAIGNS = {
+    ADS: ("paid_search", "'google'"),
+    MAIL: ("email", "'news'"),
+    PAYMENT: ("referral", "NULL"),
+    TILL: ("offline", "NULL"),
+}
+MINUTE = 1 / 24 / 60  # in days
 
 
 @pytest.fixture(scope="module")
 def filled() -> Iterator[FilledMirror]:
     filled = FilledMirror(CACHE_BYTES)
     filled.execute(f"UPDATE follower SET as_of_us = {to_us(DAY_ONE + timedelta(days=400))}")
+    for number, (channel, source) in CAMPAIGNS.items():
+        filled.execute(
+            "INSERT INTO campaign_context (campaign_context_id, storefront_id, channel, utm_source)"
+            f" VALUES ({number}, 1, '{channel}', {source})"
+        )
     yield filled
     filled.mirror.close()
 
@@ -42,6 +55,11 @@ class Shop:
     def add(self, name: str, *, day: float = 0, trust: int = BROWSER, visitor: int = 1, **more: Any) -> None:
         """An event called order_NAME. more: its properties, and fields of Row that begin with an underscore."""
         self._filled.add(self.row(name, day=day, trust=trust, visitor=visitor, **more))
+
+    def visit(self, campaign: int | None, *, day: float = 0, visitor: int = 1, **more: Any) -> None:
+        """A page, to which this campaign led."""
+        row = self.row("", day=day, visitor=visitor, _campaign_context_id=campaign, **more)
+        self._filled.add(replace(row, event_name="page_viewed"))
 
     def add_all(self, rows: Sequence[Row]) -> None:
         if rows:
@@ -416,6 +434,80 @@ def test_a_condition_on_trust_also_says_who_is_asked_what_became_of_an_order(ord
     found = orders.euros(filters=[trusted], property="coupon")
     assert money(found) == (2, 31, 0, 31)
     assert [(each.value, each.gross) for each in found.groups or []] == [("SAVE10", 11), ("(not set)", 20)]
+
+
+# What brought the buyers.
+
+
+def by(orders: Shop, dimension: str, **members: Any) -> dict[str, tuple[int, float]]:
+    """Orders and revenue of each of its values."""
+    groups = orders.euros(dimension=dimension, **members).groups or []
+    return {each.value: (each.order_count, each.revenue) for each in groups}
+
+
+def test_an_orders_channel_is_that_of_its_session_and_not_of_the_payment_service_it_came_back_from(
+    orders: Shop,
+) -> None:
+    orders.visit(ADS)
+    orders.visit(None, day=20 * MINUTE)
+    orders.add("completed", order_id="A1", value=10, day=40 * MINUTE, _campaign_context_id=PAYMENT)
+    orders.add("refunded", order_id="A1", value=1, day=9, _campaign_context_id=MAIL)
+    orders.visit(MAIL, day=2)
+    orders.add("completed", order_id="A2", value=20, day=2 + 29 * MINUTE)
+    orders.visit(MAIL, day=4)
+    orders.add("completed", order_id="A3", value=40, day=4 + 31 * MINUTE)
+    assert by(orders, "channel") == {"paid_search": (1, 9), "email": (1, 20), "direct": (1, 40)}
+    assert by(orders, "utm_source") == {"google": (1, 9), "news": (1, 20), "(not set)": (1, 40)}
+    assert by(orders, "channel", as_of="2027-03-01T00:00:00Z") == by(orders, "channel")
+
+
+def test_a_servers_order_has_the_channel_of_the_buyers_session(orders: Shop) -> None:
+    orders.visit(ADS, visitor=1, _customer_id=7)
+    orders.add("completed", order_id="A1", value=10, day=MINUTE, trust=SIGNED, _visitor_id=None, _customer_id=7)
+    orders.add("completed", order_id="A2", value=20, day=MINUTE, trust=SIGNED, _visitor_id=None, _customer_id=8)
+    assert by(orders, "channel") == {"paid_search": (1, 10), "(not set)": (1, 20)}
+
+
+def test_what_a_server_tells_before_the_first_page_does_not_hide_what_brought_the_buyer(orders: Shop) -> None:
+    orders.add("updated", order_id="A0", value=5, trust=SERVER)
+    orders.visit(MAIL, day=MINUTE)
+    orders.add("completed", order_id="A1", value=10, day=2 * MINUTE)
+    assert by(orders, "channel") == {"email": (1, 10)}
+
+
+def test_an_order_that_says_to_be_offline_is_so_though_the_buyer_looked_at_the_shop_just_before(orders: Shop) -> None:
+    orders.visit(ADS)
+    orders.add("completed", order_id="A1", value=10, day=MINUTE, trust=IMPORT, _campaign_context_id=TILL)
+    assert by(orders, "channel") == {"offline": (1, 10)}
+
+
+def test_pages_of_bots_and_of_others_bring_nobody(orders: Shop) -> None:
+    orders.visit(ADS, _is_bot=True)
+    orders.visit(MAIL, visitor=2)
+    orders.add("completed", order_id="A1", value=10, day=MINUTE)
+    assert by(orders, "channel") == {"direct": (1, 10)}
+
+
+def test_a_condition_on_the_channel_is_on_that_of_the_session(orders: Shop) -> None:
+    orders.visit(ADS)
+    orders.add("completed", order_id="A1", value=10, day=MINUTE, _campaign_context_id=PAYMENT)
+    orders.visit(MAIL, visitor=2)
+    orders.add("completed", order_id="A2", value=20, day=MINUTE, visitor=2)
+    orders.add("completed", order_id="A3", value=40, visitor=3)
+
+    def asked(dimension: str, op: str, value: object) -> float:
+        return orders.euros(filters=[{"dimension": dimension, "op": op, "value": value}]).revenue
+
+    assert asked("channel", "=", "paid_search") == 10
+    assert asked("channel", "!=", "paid_search") == 60
+    assert asked("channel", "in", ["paid_search", "email"]) == 30
+    assert asked("channel", "contains", "ect") == 40
+    assert asked("utm_source", "exists", False) == 40
+    assert asked("utm_source", "!=", "google") == 60
+    assert asked("utm_source", ">", "h") == 20
+    by_trust = {"dimension": "trust", "op": "=", "value": "browser"}
+    by_channel = {"dimension": "channel", "op": "=", "value": "email"}
+    assert orders.euros(filters=[by_channel, by_trust]).revenue == 20
 
 
 @pytest.mark.parametrize(
