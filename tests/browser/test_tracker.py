@@ -52,6 +52,18 @@ def test_who_logs_in_is_named_from_then_on(shop: Shop) -> None:
     assert [event.customer_key for event in shop.events()] == [None, "4711", "4711", None]
 
 
+def test_after_a_reset_the_browser_is_a_new_visitors_and_nothing_of_before_is_lost(shop: Shop) -> None:
+    page = shop.open()
+    page.evaluate("footfall.identify('ana'); footfall('cart_viewed'); footfall.reset(); footfall('product_viewed')")
+    shop.wait_for("page_viewed", "customer_identified", "cart_viewed", "product_viewed")
+    page.reload()
+    shop.wait_for("page_viewed", "customer_identified", "cart_viewed", "product_viewed", "page_viewed")
+
+    *before, seen, again = (event for event in shop.events() if event.name != "page_engaged")
+    assert {event.visitor_key for event in before} & {seen.visitor_key, again.visitor_key} == set()
+    assert (seen.visitor_key, seen.customer_key, seen.seq) == (again.visitor_key, None, 1)
+
+
 def test_calls_made_before_a_slow_script_has_come_are_not_lost(shop: Shop) -> None:
     shop.backend.door.script_delay_seconds = 0.5
     shop.add("/", f"<script>{STUB}; footfall('product_viewed'); footfall.identify('ana')</script>")

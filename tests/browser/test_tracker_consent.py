@@ -6,7 +6,7 @@ OWN_NAMES = "Object.keys(localStorage).filter((name) => name.startsWith('footfal
 
 
 def test_events_wait_in_memory_until_the_visitor_agrees(shop: Shop) -> None:
-    shop.add("/", tag='data-consent="required"')
+    shop.add("/", tag="data-consent")
     page = shop.open()
     page.evaluate("footfall('product_viewed')")
     page.wait_for_timeout(1_000)
@@ -19,7 +19,7 @@ def test_events_wait_in_memory_until_the_visitor_agrees(shop: Shop) -> None:
 
 
 def test_a_visitor_who_has_agreed_is_not_asked_again(shop: Shop) -> None:
-    shop.add("/", tag='data-consent="required"')
+    shop.add("/", tag="data-consent")
     shop.open().evaluate("footfall.consent(true)")
     shop.wait_for("page_viewed")
 
@@ -28,7 +28,7 @@ def test_a_visitor_who_has_agreed_is_not_asked_again(shop: Shop) -> None:
 
 
 def test_a_page_left_without_an_answer_sends_nothing(shop: Shop) -> None:
-    shop.add("/", tag='data-consent="required"')
+    shop.add("/", tag="data-consent")
     page = shop.open()
     page.goto("about:blank")
     shop.open().evaluate("footfall.consent(true)")
@@ -72,6 +72,17 @@ def test_who_agrees_after_all_is_a_new_visitor(shop: Shop) -> None:
     before, after = (event for event in shop.events() if event.name != "page_engaged")
     assert before.visitor_key != after.visitor_key
     assert after.seq == 1
+
+
+def test_who_agrees_after_all_is_not_the_customer_of_before(shop: Shop) -> None:
+    page = shop.open()
+    shop.wait_for("page_viewed")
+
+    page.evaluate("footfall.identify('ana'); footfall.consent(false); footfall.consent(true)")
+    page.evaluate("footfall('product_viewed')")
+    shop.wait_for("page_viewed", "product_viewed")
+
+    assert [event.customer_key for event in shop.events() if event.name == "product_viewed"] == [None]
 
 
 def test_a_refusal_counts_without_cookies_too(shop: Shop) -> None:

@@ -17,7 +17,7 @@ let waiting: Made[] = []; // for consent
 
 export const track = (name: string, properties?: object): void => {
   const answer = texts[CONSENT];
-  if (answer === "0" || location.pathname.match(options.exclude || NOWHERE)) return;
+  if (+answer! === 0 || location.pathname.match(options.exclude || NOWHERE)) return;
   const event: Made = {
     event: name,
     event_id: newId(),
@@ -26,7 +26,7 @@ export const track = (name: string, properties?: object): void => {
     ...page,
     properties,
   };
-  if (answer || !options.consent) keep(event);
+  if (answer || !("consent" in options)) keep(event);
   else waiting.push(event);
 };
 
@@ -35,9 +35,19 @@ export const identify = (id?: unknown, properties?: object): void => {
   if (customer) track("customer_identified", properties);
 };
 
+/** Who comes next is somebody else; what is on its way stays whose it is. */
+export const reset = (): void => {
+  identify();
+  remove(VISITOR);
+  remove(SEQ);
+};
+
 export const consent = (isGiven: boolean): void => {
-  if (!isGiven) names().forEach(remove);
-  set(CONSENT, isGiven ? "1" : "0");
+  if (!isGiven) {
+    identify();
+    names().forEach(remove);
+  }
+  set(CONSENT, isGiven ? 1 : 0);
   if (isGiven) waiting.forEach(keep);
   waiting = [];
 };

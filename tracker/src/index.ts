@@ -1,7 +1,7 @@
 /** Starts the tracker and gives the page its `footfall`. Nothing in here may throw into the page, or hold it up. */
 
 import { followClick } from "./clicks";
-import { consent, identify, track } from "./events";
+import { consent, identify, reset, track } from "./events";
 import { isOptedOut, options } from "./options";
 import { followAddress, leave, look, measureScroll, viewPage } from "./pages";
 import { flush, tryAgain } from "./sending";
@@ -25,20 +25,19 @@ const quiet = (call: Callback): Callback => {
   };
 };
 
-const on = (call: Callback, ...types: string[]): void => {
-  for (const type of types) addEventListener(type, quiet(call), true);
-};
+const on = (call: Callback, type: string): void => addEventListener(type, quiet(call), true);
 
 const start = (): void => {
   const early = (window.footfall || { q: [] }).q;
   if (!early) return; // the script is there twice
   const api = (window.footfall = quiet(track) as Footfall);
-  const methods: Record<string, Callback> = { track, identify, consent, flush };
+  const methods: Record<string, Callback> = { track, identify, reset, consent, flush };
   for (const name in methods) api[name] = quiet(methods[name]!);
   on((shown: PageTransitionEvent) => shown.persisted && viewPage(), "pageshow");
   on(() => document.hidden && leave(), "visibilitychange");
   on(leave, "pagehide");
-  on(look, "focus", "blur");
+  on(look, "focus");
+  on(look, "blur");
   on(measureScroll, "scroll");
   on(followClick, "click");
   on(tryAgain, "online");
