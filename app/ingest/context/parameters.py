@@ -26,6 +26,12 @@ CLICK_IDS: dict[str, Channel] = {
     "fbclid": Channel.ORGANIC_SOCIAL,
 }
 
+# How links are marked that were made for Matomo. Not by prefix: `pk_vid` names a visitor.
+MATOMO_NAMES: dict[str, str] = {
+    f"{prefix}_{word}": f"utm_{'term' if word in ('keyword', 'kwd') else word}"
+    for prefix in ("mtm", "pk")
+    for word in ("source", "medium", "campaign", "content", "keyword", "kwd")
+}
 
 VALUE_MAX = 100  # characters: five of them have to fit into an index entry
 
@@ -33,17 +39,17 @@ VALUE_MAX = 100  # characters: five of them have to fit into an index entry
 def is_kept(parameter: str) -> bool:
     """Of a query's `name=value`."""
     name = parameter.partition("=")[0].lower()
-    return name.startswith("utm_") or name in CLICK_IDS
+    return name.startswith("utm_") or name in CLICK_IDS or name in MATOMO_NAMES
 
 
 def kept_parameters(url: str) -> Iterator[tuple[str, str]]:
-    """Names in small letters and values, as far as they are not empty."""
+    """Names in small letters, as `utm_` has them, and values, as far as they are not empty."""
     query = url.partition("?")[2].partition("#")[0]
     for parameter in filter(is_kept, query.split("&")):
         name, _, encoded = parameter.partition("=")
         value = readable(unquote_plus(encoded))
         if value:
-            yield name.lower(), value
+            yield MATOMO_NAMES.get(name.lower(), name.lower()), value
 
 
 def readable(text: str) -> str:

@@ -122,6 +122,7 @@ GOOGLE, FACEBOOK, BLOG = "https://www.google.com/", "https://l.facebook.com/", "
         # By what the shop wrote into its links, which counts most.
         ("utm_source=newsletter&utm_medium=email&gclid=1", GOOGLE, "email"),
         ("utm_source=newsletter", None, "email"),
+        ("mtm_source=newsletter&mtm_medium=email", GOOGLE, "email"),
         ("utm_source=google&utm_medium=cpc", None, "paid_search"),
         ("utm_source=facebook&utm_medium=cpc", None, "paid_social"),
         ("utm_source=x&utm_medium=paid_social", None, "paid_social"),
@@ -164,6 +165,12 @@ def test_a_campaign_says_what_the_address_says() -> None:
     assert campaign_of(url, None, frozenset()) == Campaign(
         Channel.EMAIL, "News", "email", "May sale", "red hat", "top", "gclid"
     )
+
+
+def test_links_made_for_matomo_say_the_same_in_its_words() -> None:
+    url = "https://shop.example/?mtm_source=News&pk_medium=email&MTM_campaign=May&pk_kwd=hat&mtm_content=top&pk_vid=ana"
+
+    assert campaign_of(url, None, frozenset()) == Campaign(Channel.EMAIL, "News", "email", "May", "hat", "top")
 
 
 def test_a_parameter_is_cut_and_holds_nothing_that_can_not_be_shown() -> None:

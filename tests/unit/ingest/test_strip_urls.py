@@ -17,6 +17,7 @@ from tests.events import NOW, stored_event
         ("https://shop.example/reset?token=s3cret&utm_source=news", "https://shop.example/reset?utm_source=news"),
         ("https://shop.example/?q=gift&gclid=Cj0K&fbclid=IwAR", "https://shop.example/?gclid=Cj0K&fbclid=IwAR"),
         ("https://shop.example/?UTM_Source=News&GCLID=1", "https://shop.example/?UTM_Source=News&GCLID=1"),
+        ("https://shop.example/?pk_vid=ana&mtm_campaign=a&pk_kwd=b", "https://shop.example/?mtm_campaign=a&pk_kwd=b"),
         ("https://shop.example/?utm_campaign=a%20b+c&x", "https://shop.example/?utm_campaign=a%20b+c"),
         ("https://shop.example/?&&", "https://shop.example/"),
         ("https://shop.example/a?b?utm_source=c", "https://shop.example/a"),
