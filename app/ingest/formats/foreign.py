@@ -200,16 +200,26 @@ def number_of(value: object) -> int | float | None:
 
 
 def time_of(value: object, pointer: str = "/client_time") -> datetime | None:
-    """An RFC 3339 text, in UTC when it names no offset; None for nothing. Raises Refused for what is no time."""
+    """Of a text as ISO 8601 has it, in UTC when it names no offset; None for nothing. Raises Refused for no time."""
     if value is None or value == "":
         return None
     try:
         if isinstance(value, str):
-            moment = msgspec.convert(value, datetime)
+            moment = _moment(value)
             return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (msgspec.ValidationError, ValueError, OverflowError):
         pass
     raise Refused(RejectReason.BAD_TIME, pointer, f"{str(value)[:50]!r} is no time.")
+
+
+def _moment(text: str) -> datetime:
+    """Mostly as RFC 3339 has it; also without seconds, or without a time of the day. Raises ValueError."""
+    try:
+        return msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        if text[4:5] != "-":  # digits alone are seconds of some clock
+            raise
+        return datetime.fromisoformat(text)
 
 
 def unix_time_of(value: object, per_second: int, pointer: str = "/client_time") -> datetime | None:

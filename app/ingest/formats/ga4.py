@@ -30,7 +30,7 @@ from app.ingest.formats.native_event import NAME_MAX
 # Of an event, beside its parameters: our own field, see docs/clients/ga4.md.
 ID_FIELD = "event_id"
 # Numbers that shops also send as text.
-AMOUNTS = ("value", "tax", "shipping", "discount", "price", "quantity")
+AMOUNTS = ("value", "tax", "shipping", "discount", "price", "quantity", "engaged_ms")
 # Of the envelope; they describe who sends all its events.
 DESCRIPTIONS = ("device", "user_location")
 

@@ -55,10 +55,11 @@ ITEM_NAMES = {
     "cs": "creative_slot",
 }
 ITEM_NUMBERS = ("index",)
-# Fields of ours, and the script's own bookkeeping: its version and settings, consent for advertising, the browser's
-# versions one by one. So are names with an underscore in front, other than _et.
+# Fields of ours, who somebody is by a hash of the e-mail address, and the script's own bookkeeping: its version and
+# settings, consent for advertising, the browser's versions one by one. So are names with an underscore in front, other
+# than _et.
 LEFT_OUT = frozenset(
-    "v tid key cid uid en dl dr ul gtm gcs gcd npa dma dma_cps tag_exp pscdl frm seg are tfd tt ir z"  # noqa: SIM905  # short
+    "v tid key cid uid en dl dr ul em ecid gtm gcs gcd npa dma dma_cps tag_exp pscdl frm seg are tfd tt ir z"  # noqa: SIM905  # short
     " uaa uab uafvl uam uamb uap uapv uaw ur us_privacy gdpr gdpr_consent".split()
 )
 PARAMETERS_MAX = 500  # of the query, which every line of the body repeats in memory, and of a line

@@ -82,6 +82,9 @@ LEFT_OUT = frozenset(
 
 def translate(hit: Object) -> dict[str, Any]:
     """To the fields of a NativeEvent. Raises Refused."""
+    variables = _variables(hit)
+    # Matomo's clients before version 4 tell of the page's product by variables of these names.
+    hit = {name: variables.pop(name) for name in PAGE_PRODUCT_NAMES if name in variables} | dict(hit)
     event_name = _event_name(hit)
     return {
         "event": event_name,
@@ -90,7 +93,7 @@ def translate(hit: Object) -> dict[str, Any]:
         "client_time": _time_of(hit.get("cdt")),
         "url": url_of(hit.get("url")),
         "referrer": url_of(hit.get("urlref")),
-        "properties": _variables(hit) | _named_properties(hit) | _goods(hit),
+        "properties": variables | _named_properties(hit) | _goods(hit),
         "context": said_of(user_agent=hit.get("ua"), language=hit.get("lang"), country=hit.get("country")),
     }
 

@@ -30,7 +30,8 @@ from app.ingest.formats.posthog_stubs import STUBS
 
 FORM_FIELDS_MAX = 10
 # Of a batch, or of an event that is sent by itself.
-ENVELOPE_FIELDS = ("api_key", "token", "sent_at")
+SENT_AT = ("sent_at", "sentAt")
+ENVELOPE_FIELDS = ("api_key", "token", *SENT_AT)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -113,7 +114,8 @@ def _items(sent: Any) -> Sequence[Any]:
 
 def _sent_at(sent: Any, items: Sequence[Any], context: RequestContext) -> datetime | None:
     """In the body, in each event, or in the address as milliseconds; None where it is not, or no time."""
-    in_body = object_of(sent).get("sent_at") or object_of(next(iter(items), None)).get("sent_at")
+    places = object_of(sent), object_of(next(iter(items), None))
+    in_body = next((said for place in places for name in SENT_AT if (said := place.get(name))), None)
     try:
         if in_body:
             return time_of(in_body)

@@ -36,7 +36,7 @@ def native_fields(item: Any) -> dict[str, Any]:
         "event_id": text_of(item.get("messageId")),
         "visitor_id": _visitor_id(item, kind),
         "customer_id": text_of(item.get("userId")),
-        "account_id": text_of(item.get("groupId")),
+        "account_id": text_of(item.get("groupId")) or text_of(context.get("groupId")),
         "client_time": time_of(sent_time(item), "/timestamp"),
         "url": url,
         "referrer": referrer,

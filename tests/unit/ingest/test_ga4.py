@@ -95,6 +95,12 @@ def test_amounts_that_were_sent_as_text_are_numbers() -> None:
     assert event.properties == {"order_id": "7", "value": 13.3, "tax": "none"}
 
 
+def test_the_time_of_engagement_is_a_number_though_googles_examples_send_text() -> None:
+    [event] = decoded({"name": "page_view", "params": {"engagement_time_msec": "100"}})
+
+    assert event.properties == {"engaged_ms": 100}
+
+
 def test_app_instances_are_visitors_too() -> None:
     [event] = decoded({"name": "page_view"}, client_id=None, app_instance_id="f" * 32)
 
@@ -252,7 +258,9 @@ def test_a_product_is_written_in_short_names_with_tildes_between() -> None:
 
 
 def test_the_script_s_bookkeeping_is_left_out_and_what_is_unknown_is_kept() -> None:
-    [event] = collected(en="page_view", gtm="45je", seg="1", _fv="1", uap="Linux", **{"sst.rnd": "1"}, xp="kept").events
+    [event] = collected(
+        en="page_view", gtm="45je", seg="1", _fv="1", uap="Linux", em="tv.1~em.h", **{"sst.rnd": "1"}, xp="kept"
+    ).events
 
     assert event.properties == {"xp": "kept"}
 

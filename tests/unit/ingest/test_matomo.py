@@ -159,6 +159,15 @@ def test_custom_variables_are_properties_that_give_way_to_ours() -> None:
     assert event.properties == {"taste": "umami", "title": "Teas", "a": 1}
 
 
+def test_clients_before_version_4_tell_of_the_page_s_product_by_custom_variables() -> None:
+    cvar = '{"2":["_pkp",4.2],"3":["_pks","A-1"],"4":["_pkn","Sencha"],"5":["_pkc","Green"]}'
+
+    event = hit(action_name="Sencha", cvar=cvar)
+
+    product = {"product_id": "A-1", "name": "Sencha", "category": "Green", "price": 4.2}
+    assert (event.event_name, event.properties) == ("product_viewed", {"title": "Sencha", **product})
+
+
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [("Green", "Green"), ('["Green"]', "Green"), ('["Green","Japan"]', ["Green", "Japan"]), ("[", "[")],

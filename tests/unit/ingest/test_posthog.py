@@ -176,6 +176,13 @@ def test_an_offset_counts_back_from_when_the_request_was_sent() -> None:
     assert found.client_time == sent_at - timedelta(seconds=1.5)
 
 
+@pytest.mark.parametrize("name", ["sent_at", "sentAt"])
+def test_servers_say_when_they_sent_in_either_spelling(name: str) -> None:
+    body = json.dumps({"batch": [view()], name: "2026-03-02T11:00:00Z"}).encode()
+
+    assert POSTHOG.decode(body, context()).sent_at == NOW - timedelta(hours=1)
+
+
 @pytest.mark.parametrize("sent_at", ["soon", 7, "", None, "9999-12-31T23:59:59-23:00"])
 def test_a_time_of_sending_that_is_none_is_as_good_as_none(sent_at: object) -> None:
     body = json.dumps({"batch": [view()], "sent_at": sent_at}).encode()

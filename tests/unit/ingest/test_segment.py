@@ -154,6 +154,36 @@ def test_the_address_says_what_an_event_is_that_does_not_say_it_itself(path: str
     assert event.event_name == "cart_viewed"
 
 
+def test_the_account_of_an_event_stands_beside_its_type_or_in_its_context() -> None:
+    events = decoded(track(groupId="acme"), track(context={"groupId": "acme"}), track(context={"groupId": None}))
+
+    assert [event.account_key for event in events] == ["acme", "acme", None]
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "time"),
+    [
+        ("2026-03-02T12:59:00.5+01:00", "2026-03-02T11:59:00.500000+00:00"),
+        ("2026-03-02T11:59:00+0000", "2026-03-02T11:59:00+00:00"),
+        ("2026-03-02 11:59:00", "2026-03-02T11:59:00+00:00"),
+        ("2026-03-02T11:59", "2026-03-02T11:59:00+00:00"),
+        ("2026-03-02", "2026-03-02T00:00:00+00:00"),
+    ],
+)
+def test_a_time_is_what_iso_8601_has_for_one(timestamp: str, time: str) -> None:
+    [event] = decoded(track(timestamp=timestamp))
+
+    assert event.client_time is not None
+    assert event.client_time.isoformat() == time
+
+
+@pytest.mark.parametrize("timestamp", ["1772452740", "1601011200123", "Mon, 02 Mar 2026 11:59:00 GMT", "2026-02-30"])
+def test_a_time_that_has_to_be_guessed_is_refused(timestamp: str) -> None:
+    body = json.dumps({"batch": [track(timestamp=timestamp)]}).encode()
+
+    assert [rejection.reason for rejection in SEGMENT.decode(body, BATCH).rejections] == ["bad_time"]
+
+
 def test_an_alias_of_a_customer_with_itself_stays_with_the_browser() -> None:
     [event] = decoded({"type": "alias", "userId": "c-1", "previousId": "c-1", "anonymousId": "ana"})
 
