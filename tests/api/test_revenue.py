@@ -94,6 +94,20 @@ async def test_by_day_and_value_and_as_a_file_without_formulas(shop: Service) ->
     ]
 
 
+async def test_an_orders_channel_is_what_brought_its_buyer(service: Service) -> None:
+    """An ad, then the page that says "thank you", to which the payment service led; the shop system tells of it too."""
+    thanks = "https://shop.example/thanks"
+    paid = told("completed", 1, order_id="A1", value=20) | {"url": thanks, "referrer": "https://pay.example/"}
+    landed = {"event": "page_viewed", "visitor_id": "ana", "client_time": "2026-02-01T11:50:00Z"}
+    await service.send([landed | {"url": "https://shop.example/?gclid=1", "customer_id": "c-1"}, paid])
+    by_server = told("completed", 1, order_id="A2", value=30) | {"customer_id": "c-1", "visitor_id": None}
+    await service.send(by_server, key=service.server_key)
+
+    [euros] = (await ask(service, dimension="channel")).json()["currencies"]
+
+    assert [(group["value"], group["revenue"]) for group in euros["groups"]] == [("paid_search", 50)]
+
+
 async def test_conditions_come_in_a_body(shop: Service) -> None:
     trusted = {"dimension": "trust", "op": "in", "value": ["server", "signed"]}
     reply = await shop.client.post(URL, json={**FEBRUARY, "filters": [trusted]}, headers=shop.reader)
