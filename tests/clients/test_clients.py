@@ -18,6 +18,10 @@ CLIENTS = (
     Client("rudder_node.cjs"),
     Client("posthog_node.cjs"),
     Client("posthog_browser.cjs"),
+    Client("posthog_python.py"),
+    Client("rudder_browser.cjs"),
+    Client("jitsu_node.cjs", retries=False),
+    Client("matomo_node.cjs", retries=False, identifies=False),
     Client("ga4.py", retries=False, identifies=False),
 )
 CUSTOMER = "customer-1"

@@ -47,15 +47,16 @@ class MatomoFormat(WireFormat):
     methods = ("POST", "GET")
 
     def key(self, body: bytes, query: Mapping[str, str]) -> str | None:
-        """A server key in a body's `token_auth`, else `idsite`. A token of Matomo's own says nothing here."""
+        """A server key as `token_auth` of a body or its hits, else `idsite`. A token of Matomo's own says nothing."""
         try:
             sent = _taken_apart(body, {})
         except Unreadable:
             return text_of(query.get("idsite"))
-        token = text_of(sent.token)
+        some = sent.hits[:HITS_WITH_KEY]
+        token = text_of(sent.token) or _said_in(some, "token_auth")
         if token and is_made_here(token):
             return token
-        return text_of(query.get("idsite")) or _site_of(sent.hits[:HITS_WITH_KEY])
+        return text_of(query.get("idsite")) or _said_in(some, "idsite")
 
     def decode(self, body: bytes, context: RequestContext) -> Decoded:
         sent = _taken_apart(body, context.query).hits
@@ -116,9 +117,10 @@ def _hit_of(sent: object) -> object:
         return sent
 
 
-def _site_of(hits: list[Any]) -> str | None:
-    sites = (text_of(object_of(_hit_of(hit)).get("idsite")) for hit in hits)
-    return next(filter(None, sites), None)
+def _said_in(hits: list[Any], name: str) -> str | None:
+    """By the first of them that says it."""
+    said = (text_of(object_of(_hit_of(hit)).get(name)) for hit in hits)
+    return next(filter(None, said), None)
 
 
 def _check_sites(hits: list[Any]) -> None:

@@ -10,6 +10,7 @@ COOKIELESS = "$posthog_cookieless"  # in place of an id, for a browser that may 
 IDENTIFY = "$identify"
 ALIAS = "$create_alias"
 GROUP = "$groupidentify"
+OLD_ID_FIRST = "posthog-python"  # whose `alias(previous_id, distinct_id)` sends the old id as the event's own
 # Of a person's groups the one that is the account; without any of these the first.
 ACCOUNT_GROUPS = ("account", "company", "organization", "organisation")
 
@@ -54,7 +55,8 @@ def people_of(item: Object, *, visitor_id: str | None = None) -> People:
     alias = text_of(_properties(item).get("alias"))
     if item.get("event") == ALIAS and alias and distinct_id:
         # Some SDKs name the customer as the alias of the visitor, others the visitor as the alias of the customer.
-        is_visitors = not _is_made_up(alias) and (distinct_id == device_id or _is_made_up(distinct_id) is not None)
+        is_old = distinct_id == device_id or _properties(item).get("$lib") == OLD_ID_FIRST
+        is_visitors = not _is_made_up(alias) and (is_old or _is_made_up(distinct_id) is not None)
         return _linked(*((distinct_id, alias) if is_visitors else (alias, distinct_id)), account_id)
     if visitor_id is None and distinct_id is not None and _is_customer(item, distinct_id, device_id):
         return _linked(device_id, distinct_id, account_id)

@@ -51,6 +51,8 @@ def refusals(body: bytes) -> list[tuple[str, str]]:
         (b'{"requests": ["?idsite=9&rec=1", "?idsite=9"]}', {}, "9"),
         (b'{"requests": [{"idsite": 9}], "token_auth": "of Matomo"}', {}, "9"),
         (b'{"requests": ["?idsite=9"], "token_auth": "ff_server_x"}', {}, "ff_server_x"),
+        (b'{"requests": ["?idsite=9", "?idsite=9&token_auth=ff_server_x"]}', {}, "ff_server_x"),
+        (b'{"requests": ["?idsite=9&token_auth=of+Matomo"]}', {}, "9"),
         (b"idsite=8&token_auth=ff_server_x", {}, "ff_server_x"),
         (b"", {"idsite": "7", "token_auth": "ff_server_x"}, "7"),
         (b'{"requests": 5}', {}, None),

@@ -128,6 +128,15 @@ def test_an_alias_links_the_same_two_whichever_way_it_is_told(distinct_id: str, 
     assert people(event("$create_alias", distinct_id, alias=alias)) == [("guest-4", "c-7")]
 
 
+def test_where_no_id_of_an_alias_looks_made_up_the_library_tells_which_is_the_old_one() -> None:
+    python, node = (
+        event("$create_alias", "a1", alias="b2", **{"$lib": lib}) for lib in ("posthog-python", "posthog-node")
+    )
+
+    assert people(python) == [("a1", "b2")]
+    assert people(node) == [("b2", "a1")]
+
+
 def test_a_company_is_the_account() -> None:
     [found] = decoded(view(**{"$groups": {"team": "blue", "company": "hats-ltd"}}))
     [other] = decoded(view(**{"$groups": {"team": "blue"}}))
