@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from app.domain.context import Campaign, Channel
 from app.domain.storefront import Storefront
-from app.match.actors import person_ids
+from app.match.actors import group_by_actor, person_ids
+from app.match.sessions import split_sessions
 from app.mirror.columns import NOT_SET
 from app.mirror.scan import Matches, Scan, Subject
 
@@ -48,7 +49,8 @@ def landing_rows(
     channel = scan.column(CHANNEL)
     told = _every_event(scan, int(orders.occurred_at_us.max()) + 1, include_bots=include_bots, as_of_us=as_of_us)
     pieces = [piece.only(np.isin(piece.person, person)) for piece in told]
-    landing_of = _landing(_joined(pieces), channel.codes != NOT_SET, storefront.session_timeout_seconds)
+    events = _Told._make(map(np.concatenate, zip(*pieces, strict=True)))
+    landing_of = _landing(events, channel.codes != NOT_SET, storefront.session_timeout_seconds * US_PER_SECOND)
     is_offline = np.array([*(text == Channel.OFFLINE for text in channel.texts), False])
     return np.where(is_offline[channel.codes[orders.row_number]], orders.row_number, landing_of[orders.row_number])
 
@@ -70,23 +72,17 @@ def _every_event(scan: Scan, end_us: int, *, include_bots: bool, as_of_us: int |
     yield _Told(chosen, person, at_us, rows.seq[chosen], rows.stored[chosen])
 
 
-def _joined(pieces: list[_Told]) -> _Told:
-    """In the total order of each person."""
-    events = _Told._make(map(np.concatenate, zip(*pieces, strict=True)))
-    return events.only(np.lexsort((events.stored, events.seq, events.occurred_at_us, events.person)))
-
-
-def _landing(events: _Told, has_channel: Bools, timeout_seconds: int) -> Ints:
+def _landing(events: _Told, has_channel: Bools, timeout_us: int) -> Ints:
     """By row_number that of the event with which the session began.
 
     has_channel: by row_number. Events of persons that are not asked for are their own.
     """
-    place = np.arange(len(events.person))
-    is_start = np.ones(len(place), np.bool_)
-    is_start[1:] = (np.diff(events.person) != 0) | (np.diff(events.occurred_at_us) > timeout_seconds * US_PER_SECOND)
-    starts = np.flatnonzero(is_start)
-    known = np.where(has_channel[events.row_number], place, len(place))
-    first = np.repeat(np.minimum.reduceat(known, starts), np.diff(starts, append=len(place)))
+    nothing_wanted = np.zeros(len(events.person), np.uint64)
+    in_order = group_by_actor(events.person, events.occurred_at_us, events.seq, events.stored, nothing_wanted)
+    row_number, place = events.row_number[in_order.row], np.arange(len(in_order.row))
+    edges = split_sessions(in_order.offsets, in_order.occurred_at_us, timeout_us)
+    known = np.where(has_channel[row_number], place, len(place))
+    first = np.repeat(np.minimum.reduceat(known, edges[:-1]), np.diff(edges))
     landing = np.arange(len(has_channel))
-    landing[events.row_number] = events.row_number[np.where(first < len(place), first, place)]
+    landing[row_number] = row_number[np.where(first < len(place), first, place)]
     return landing
