@@ -8,7 +8,7 @@ from datetime import datetime
 from app.domain.context import Sender
 from app.domain.event import Event
 from app.domain.outcome import Rejection, RejectReason
-from app.ingest.formats.base import Decoded
+from app.ingest.formats.base import Decoded, no_key
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,7 +24,8 @@ class Fault:
 class Arrival:
     """What the steps may know of the request. retention_days: of its storefront, None = all is kept.
 
-    sender, own_hosts: see `RequestContext`. redacts: whether texts are taken out; redacted counts them, by kind.
+    sender, own_hosts, cookieless_key: see `RequestContext`. redacts: whether texts are taken out; redacted counts
+    them, by kind.
     customers_refused: customer ids taken out, as nobody's.
     """
 
@@ -33,6 +34,7 @@ class Arrival:
     retention_days: int | None = None
     sender: Sender | None = None
     own_hosts: frozenset[str] = frozenset()
+    cookieless_key: Callable[[], str | None] = no_key
     redacts: bool = True
     redacted: Counter[str] = field(default_factory=Counter)
     customers_refused: int = 0
@@ -50,13 +52,23 @@ def run_pipeline(
     retention_days: int | None = None,
     sender: Sender | None = None,
     own_hosts: frozenset[str] = frozenset(),
+    cookieless_key: Callable[[], str | None] = no_key,
     redacts: bool = True,
 ) -> None:
     """Take every event through the steps; those refused move from `decoded.events` to `decoded.rejections`.
 
     The keywords are those of `Arrival`.
     """
-    arrival = Arrival(received_at, decoded.sent_at, retention_days, sender, own_hosts, redacts, decoded.redacted)
+    arrival = Arrival(
+        received_at,
+        decoded.sent_at,
+        retention_days,
+        sender,
+        own_hosts,
+        cookieless_key,
+        redacts,
+        decoded.redacted,
+    )
     kept: list[Event] = []
     indexes: list[int] = []
     refused: list[tuple[int, Fault]] = []

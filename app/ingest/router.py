@@ -204,6 +204,7 @@ class IngestEndpoint:
             retention_days=context.retention_days,
             sender=context.sender,
             own_hosts=context.own_hosts,
+            cookieless_key=context.cookieless_key,
             redacts=self._parts.settings.redact,
         )
         return _Content(decoded, len(body), decoded_at - started, time.perf_counter() - decoded_at)

@@ -11,7 +11,7 @@ from app.domain.event import Event, Trust
 from app.domain.outcome import Outcome, Rejection
 
 
-def _no_key() -> None:
+def no_key() -> None:
     """Where there is no browser to tell apart from others."""
 
 
@@ -36,7 +36,7 @@ class RequestContext:
     is_bot: bool = False
     path: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
-    cookieless_key: Callable[[], str | None] = _no_key
+    cookieless_key: Callable[[], str | None] = no_key
     sender: Sender | None = None
     own_hosts: frozenset[str] = frozenset()
     topic: str = ""

@@ -30,6 +30,28 @@ def test_without_a_visitor_it_is_refused() -> None:
     assert arrival.customers_refused == 0
 
 
+def test_without_a_visitor_a_browsers_is_the_one_of_that_day() -> None:
+    arrival = Arrival(NOW, None, cookieless_key=lambda: "of the day")
+    event = stored_event(visitor=None, customer="undefined")
+    assert refuse_customer(event, arrival) is None
+    assert (event.visitor_key, event.customer_key, arrival.customers_refused) == ("of the day", None, 1)
+
+
+@pytest.mark.parametrize(
+    ("order_id", "visitor"), [("A-17", "order:A-17"), (17, "order:17"), ("9" * 300, "order:" + "9" * 194)]
+)
+def test_a_guests_order_is_its_own_visitors(order_id: object, visitor: str) -> None:
+    event = stored_event("order_completed", visitor=None, customer="0", properties={"order_id": order_id})
+    assert refuse_customer(event, Arrival(NOW, None)) is None
+    assert (event.visitor_key, event.customer_key) == (visitor, None)
+
+
+@pytest.mark.parametrize("order_id", ["", None, True, ["A-17"]])
+def test_an_order_without_an_id_is_nobodys(order_id: object) -> None:
+    event = stored_event("order_completed", visitor=None, customer="0", properties={"order_id": order_id})
+    assert refuse_customer(event, Arrival(NOW, None)) is not None
+
+
 @pytest.mark.parametrize("customer", [None, "ana", "00", "1", "nullius", "guest-17", "-", "Ana Guest"])
 def test_other_customers_are_taken_as_they_are(customer: str | None) -> None:
     event, arrival = stored_event(visitor="phone", customer=customer), Arrival(NOW, None)
