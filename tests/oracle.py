@@ -378,12 +378,24 @@ def _preference(chain: Chain) -> tuple[object, ...]:
 
 
 def _matches_any(alternatives: Iterable[Alternative], events: Sequence[JourneyEvent], position: int) -> bool:
-    """Whether the event fits one of them and, with `after`, an earlier event matches one of those."""
+    """Whether the event fits one of them and, with `after`, comes after those."""
     return any(
-        _fits(each, events[position])
-        and (not each.after or any(_matches_any(each.after, events, earlier) for earlier in range(position)))
+        _fits(each, events[position]) and (not each.after or _comes_after(each.after, alternatives, events, position))
         for each in alternatives
     )
+
+
+def _comes_after(
+    after: tuple[Alternative, ...], alternatives: Iterable[Alternative], events: Sequence[JourneyEvent], position: int
+) -> bool:
+    """Whether an earlier event matches one of `after`. A report of an order does not come after the first of them when
+    that reported the same order, nor after an earlier report of its order that fits the same alternatives."""
+    first = next((earlier for earlier in range(position) if _matches_any(after, events, earlier)), None)
+    if first is None:
+        return False
+    alike = [each for each in alternatives if each.after == after]
+    reports = [earlier for earlier in range(position) if _are_one_order(events[earlier], events[position])]
+    return first not in reports and not any(_fits(each, events[earlier]) for each in alike for earlier in reports)
 
 
 def _fits(alternative: Alternative, event: JourneyEvent) -> bool:
@@ -391,6 +403,19 @@ def _fits(alternative: Alternative, event: JourneyEvent) -> bool:
     return alternative.event_name == event.event_name and all(
         _holds(condition, _actual(condition, event)) for condition in alternative.where
     )
+
+
+def _are_one_order(event: JourneyEvent, other: JourneyEvent) -> bool:
+    return _order_id(event) is not None and _order_id(event) == _order_id(other)
+
+
+def _order_id(event: JourneyEvent) -> str | None:
+    """Only of an order that was placed; None, too, where the sender wrote that there is none."""
+    order_id = event.properties.get("order_id")
+    if event.event_name != "order_completed" or order_id is None:
+        return None
+    is_none = _text(order_id).strip().lower() in ("", "null", "undefined", "none", "nan", "(not set)")
+    return None if is_none else _text(order_id)
 
 
 def _actual(condition: Condition, event: JourneyEvent) -> object:

@@ -23,7 +23,8 @@ from tests.journeys import JourneyEvent, at_us
 
 PERSONS = ("ana", "ben")
 ACCOUNTS = ("acme", "globex")  # both persons may act for both
-STEP_NAMES = ("product_viewed", "product_added", "order_completed")
+ORDERED = "order_completed"
+STEP_NAMES = ("product_viewed", "product_added", ORDERED)
 EVENT_NAMES = (*STEP_NAMES, "page_viewed")  # the last one matches no step, at most an `after` or an exclusion
 HORIZON_SECONDS = 8  # journeys happen in whole seconds from 0 to here, some a microsecond later
 SESSION_TIMEOUT_US = 1_000_000  # so short that the journeys fall into sessions
@@ -41,6 +42,14 @@ CARTS: tuple[dict[str, object], ...] = (
     {"cart_id": None},
     {},
 )
+ORDER_IDS: tuple[dict[str, object], ...] = (
+    {"order_id": 7},
+    {"order_id": "7"},
+    {"order_id": "8"},
+    {"order_id": " NULL"},
+    {"order_id": None},
+    {},
+)
 NUMBERS: tuple[Scalar, ...] = (5, 9.5, 10, 10.0, -1)
 TEXTS: tuple[Scalar, ...] = ("10", "ten", "", "SAVE", "sale", "true", "😀")
 COMPARING = tuple(op for op in Operator if op not in (Operator.IN, Operator.EXISTS))
@@ -48,7 +57,8 @@ COMPARING = tuple(op for op in Operator if op not in (Operator.IN, Operator.EXIS
 
 def properties() -> SearchStrategy[dict[str, object]]:
     values = {name: st.sampled_from(options) for name, options in PROPERTIES.items()}
-    return st.builds(dict.__or__, st.sampled_from(CARTS), st.fixed_dictionaries({}, optional=values))
+    ids = st.builds(dict.__or__, st.sampled_from(CARTS), st.sampled_from(ORDER_IDS))
+    return st.builds(dict.__or__, ids, st.fixed_dictionaries({}, optional=values))
 
 
 def conditions() -> SearchStrategy[Condition]:
@@ -64,8 +74,11 @@ def conditions() -> SearchStrategy[Condition]:
 
 @st.composite
 def alternatives(draw: st.DrawFn, names: tuple[str, ...] = STEP_NAMES, after_depth: int = 2) -> Alternative:
-    """Mostly a plain event name; sometimes conditions, sometimes an `after`, which may have its own."""
-    kind = draw(st.sampled_from(("plain",) * 8 + ("where", "where", "after")))
+    """Mostly a plain event name; sometimes conditions, sometimes an `after`, which may have its own; sometimes an
+    order after an order."""
+    kind = draw(st.sampled_from(("plain",) * 8 + ("where", "where", "after", "order")))
+    if kind == "order":
+        return draw(orders())
     where = draw(st.lists(conditions(), min_size=1, max_size=2)) if kind == "where" else ()
     after: list[Alternative] = []
     if kind == "after" and after_depth:
@@ -73,12 +86,25 @@ def alternatives(draw: st.DrawFn, names: tuple[str, ...] = STEP_NAMES, after_dep
     return Alternative(draw(st.sampled_from(names)), tuple(where), tuple(after))
 
 
+ANY_ALTERNATIVE, ANY_EVENT = alternatives(), alternatives(EVENT_NAMES)
+
+
+def orders(after_depth: int = 1) -> SearchStrategy[Alternative]:
+    """Orders, or what may have the id of one, mostly after orders; half of all events meet the condition."""
+    where = st.sampled_from(((), *((Condition("coupon", Operator.EXISTS, value),) for value in (True, False))))
+    name = st.sampled_from((ORDERED, ORDERED, ORDERED, "product_added"))
+    after = st.lists(orders(after_depth - 1), min_size=1, max_size=2).map(tuple) if after_depth else st.just(())
+    return st.builds(Alternative, name, where, after if after_depth else st.just(()))
+
+
 @st.composite
-def plain_definitions(draw: st.DrawFn) -> FunnelDefinition:
-    """One to five steps without options; the window is short, and the range holds all the journeys or cuts through."""
+def plain_definitions(
+    draw: st.DrawFn, alternatives: SearchStrategy[Alternative] = ANY_ALTERNATIVE, steps_max: int = 5
+) -> FunnelDefinition:
+    """Some steps without options; the window is short, and the range holds all the journeys or cuts through."""
     start, end = draw(ranges())
-    step_count = draw(st.integers(1, 5))
-    any_of = st.sampled_from((1, 1, 2)).flatmap(lambda n: st.lists(alternatives(), min_size=n, max_size=n))
+    step_count = draw(st.integers(1, steps_max))
+    any_of = st.sampled_from((1, 1, 2)).flatmap(lambda n: st.lists(alternatives, min_size=n, max_size=n))
     return FunnelDefinition(
         steps=tuple(Step(tuple(draw(any_of)), label=f"step {number + 1}") for number in range(step_count)),
         start_us=at_us(start),
@@ -136,10 +162,12 @@ def step_options(draw: st.DrawFn, step: Step) -> Step:
     )
 
 
-def some_person_filters(count: int) -> SearchStrategy[list[PersonFilter]]:
+def some_person_filters(
+    count: int, alternatives: SearchStrategy[Alternative] = ANY_EVENT
+) -> SearchStrategy[list[PersonFilter]]:
     wanted = st.builds(
         lambda alternative, within, did: PersonFilter((alternative,), at_us(within[0]), at_us(within[1]), did),
-        alternatives(EVENT_NAMES),
+        alternatives,
         ranges(),
         st.booleans(),
     )
@@ -157,7 +185,16 @@ def seconds(least: int, most: int) -> SearchStrategy[int]:
 
 
 @st.composite
-def journeys(draw: st.DrawFn) -> list[JourneyEvent]:
+def order_definitions(draw: st.DrawFn) -> FunnelDefinition:
+    """One step or two, mostly orders after orders; every attempt counts, so that each event that matches shows."""
+    after = orders() | orders(after_depth=2)
+    plain = draw(plain_definitions(st.one_of(after, after, orders(after_depth=0)), steps_max=2))
+    persons = tuple(draw(st.sampled_from((0, 0, 0, 1)).flatmap(lambda n: some_person_filters(n, after))))
+    return replace(plain, count=Count.ENTRIES, persons=persons)
+
+
+@st.composite
+def journeys(draw: st.DrawFn, names: tuple[str, ...] = (*EVENT_NAMES, *STEP_NAMES)) -> list[JourneyEvent]:
     """Events of a few persons, in the order they are stored, which knows nothing of their times.
 
     Times lie on a coarse grid, so that ties are frequent.
@@ -167,7 +204,7 @@ def journeys(draw: st.DrawFn) -> list[JourneyEvent]:
         JourneyEvent,
         person=st.sampled_from((*PERSONS, PERSONS[0], PERSONS[0])),
         occurred_at_us=st.builds(int.__add__, on_grid, st.sampled_from((0, 0, 0, 1))),
-        event_name=st.sampled_from((*EVENT_NAMES, *STEP_NAMES)),
+        event_name=st.sampled_from(names),
         properties=properties(),
         seq=st.sampled_from((0, 0, 0, 0, 1, 2)),
         account=st.sampled_from((None, *ACCOUNTS)),

@@ -55,7 +55,8 @@ class Condition:
 @dataclass(slots=True, frozen=True)
 class Alternative:
     """One way to match a step: an event name, conditions that must all hold, and alternatives of which the same
-    person must have had one strictly before (a stage rule's `after`)."""
+    person must have had one strictly before (a stage rule's `after`), the first of them not a report of the same
+    order."""
 
     event_name: str
     where: tuple[Condition, ...] = ()

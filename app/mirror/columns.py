@@ -109,7 +109,7 @@ class Column:
         return buffer
 
 
-def _empty() -> Column:
+def no_column() -> Column:
     return Column(np.empty(0, np.int32), 0, Texts(pa.array([], pa.large_string())), np.empty(0, np.float64))
 
 
@@ -177,7 +177,8 @@ class ColumnCache:
 
     def column(self, storefront_id: int, subject: Subject, generation: int, read: Read) -> Column:
         """read: the rows from a row_number on, see `Column.extended`."""
-        return self.held((storefront_id, subject), generation, _empty(), lambda held: held.extended(read(held.length)))
+        key, empty = (storefront_id, subject), no_column()
+        return self.held(key, generation, empty, lambda held: held.extended(read(held.length)))
 
     def resident(self, storefront_id: int, generation: int, read: Read) -> Resident:
         """read: the rows from a row_number on, see `Resident.extended`."""

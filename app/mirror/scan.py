@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from app.domain.order import ORDER_COMPLETED
 from app.mirror.columns import Column, ColumnCache, H, Subject
 from app.mirror.conditions import Shapes, text_sql
 from app.mirror.follow import Mirror
+from app.mirror.orders import OrderIds, no_order_ids, order_rows
 from app.mirror.resident import BYTES_PER_EVENT, Rows
 from app.mirror.schema import first_row
 from app.mirror.seen import EVENTS_OF_ROWS, Seen, seen_events
@@ -62,6 +64,7 @@ RESIDENT_ROWS = """
            coalesce(customer_id, 0) AS customer_id, seq, stored, is_bot IS NOT NULL AS is_bot
     FROM event WHERE storefront_id = ? AND row_number >= ? AND row_number < ?
 """
+NO_NAME = -1  # name_id of a name that nobody ever sent
 PIECE_ROWS = 1_000_000  # read at once into a column: bounds what is held besides the column itself
 
 
@@ -250,6 +253,19 @@ class Scan:
     def held(self, word: str, empty: H, update: Callable[[H], H]) -> H:
         """What is kept in memory of the storefront's events from report to report, see `ColumnCache.held`."""
         return self._cache.held((self.storefront_id, word), self._generation, empty, update)
+
+    def order_ids(self) -> OrderIds:
+        """Which orders the events report."""
+
+        def up_to_date(held: OrderIds) -> OrderIds:
+            row_count, name_id = self._row_count(held.row_count), self._names().get(ORDER_COMPLETED, NO_NAME)
+            for first in range(held.row_count, row_count, PIECE_ROWS):
+                end = min(first + PIECE_ROWS, row_count)
+                found = order_rows(self._cursor, self.storefront_id, name_id, first, end, self._shapes())
+                held = held.extended(found, end)
+            return held
+
+        return self.held("order ids", no_order_ids(), up_to_date)
 
     def rows(self, beside_bytes: int = 0) -> Rows | None:
         """The events that this look sees, by row_number, from memory; None when so many are not held there.

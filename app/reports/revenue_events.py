@@ -10,6 +10,7 @@ import numpy.typing as npt
 from app.domain.event import Trust
 from app.domain.funnel import Alternative, Condition, Operator
 from app.domain.money import currency_of, minor_digits, number_of, to_minor
+from app.domain.order import ORDER_COMPLETED, ORDER_ID, is_nothing
 from app.domain.storefront import Storefront
 from app.mirror.columns import NOT_SET
 from app.mirror.conditions import holding
@@ -18,11 +19,9 @@ from app.reports.funnel.matching import persons_of
 from app.reports.revenue_landing import OF_LANDING, landing_rows
 
 COMPLETED, UPDATED, REFUNDED, CANCELLED = range(4)
-EVENT_NAMES = ("order_completed", "order_updated", "order_refunded", "order_cancelled")  # by kind, also bits of masks
-ORDER_ID, REFUND_ID, VALUE, CURRENCY = map(Subject, ("order_id", "refund_id", "value", "currency"))
+EVENT_NAMES = (ORDER_COMPLETED, "order_updated", "order_refunded", "order_cancelled")  # by kind, also bits of masks
+ORDER, REFUND_ID, VALUE, CURRENCY = map(Subject, (ORDER_ID, "refund_id", "value", "currency"))
 TRUST = Subject("trust", is_dimension=True)
-# What senders write who have no id or currency.
-NOTHING = frozenset(("", "null", "undefined", "none", "nan", "(not set)"))
 INVALID = -2  # a value that is no number, a currency that is none
 PIECE_ROWS = 50_000  # read at once
 
@@ -116,7 +115,7 @@ def read_order_events(
     total_order = total_order[is_asked[total_order]]
     place = np.empty(len(by_row), np.int64)  # by event its place in by_row
     place[by_row] = np.arange(len(by_row))
-    subjects = [ORDER_ID, REFUND_ID, VALUE, CURRENCY, TRUST, *([group] if group and group not in OF_LANDING else [])]
+    subjects = [ORDER, REFUND_ID, VALUE, CURRENCY, TRUST, *([group] if group and group not in OF_LANDING else [])]
     order, refund, value, currency, trust, *groups = (
         Coded(coded.codes[place[total_order]], coded.texts)
         for coded in _texts(scan, found.row_number[by_row], subjects)
@@ -188,12 +187,8 @@ def _recoded(coded: Coded, of_code: Sequence[int]) -> Ints:
     return meanings
 
 
-def _is_nothing(text: str) -> bool:
-    return text.strip().lower() in NOTHING
-
-
 def _ids(coded: Coded) -> Ints:
-    return _recoded(coded, [NOT_SET if _is_nothing(text) else code for code, text in enumerate(coded.texts)])
+    return _recoded(coded, [NOT_SET if is_nothing(text) else code for code, text in enumerate(coded.texts)])
 
 
 def _numbers(coded: Coded) -> tuple[list[Decimal], Ints]:
@@ -207,7 +202,7 @@ def _currencies(coded: Coded, own: str) -> tuple[list[str], Ints]:
     names = [currency_of(text) for text in coded.texts]
     places = {name: place for place, name in enumerate(dict.fromkeys([own, *(name for name in names if name)]))}
     meanings = [
-        places[name] if name else NOT_SET if _is_nothing(text) else INVALID
+        places[name] if name else NOT_SET if is_nothing(text) else INVALID
         for name, text in zip(names, coded.texts, strict=True)
     ]
     return list(places), _recoded(coded, meanings)

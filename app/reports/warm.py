@@ -7,6 +7,7 @@ from app.match.chains import match_chains
 from app.match.first import keep_firsts, no_firsts
 from app.match.gaps import missing_before
 from app.match.gates import Bits, blank_persons, resolve
+from app.match.orders import OrderIds, find_reports
 from app.match.presence import Spans, mark_presence, no_presence
 from app.match.reasons import why_stopped
 from app.match.rules import Exclusions, Lanes, Rules
@@ -30,7 +31,8 @@ def compile_matchers() -> None:
     twice = np.ones(2, np.int64)
     in_order(Picked(2 * np.arange(2), one, twice - 1, twice, twice.view(np.uint64)), twice.view(np.uint64), number, one)
     changed_visitors(one, one, one, none, none, none)
-    resolved = resolve(sequences.offsets, sequences.mask, Bits(number, number - 1, 1))
+    reports = find_reports(sequences, one, OrderIds(number + 1, number), 1)
+    resolved = resolve(sequences.offsets, sequences.mask, Bits(number, number - 1, 1, np.uint64(1)), reports)
     blank_persons(sequences.offsets, resolved, 1, 0, 1)
     split_sessions(sequences.offsets, sequences.occurred_at_us, 1)
     nothing = number[:0]

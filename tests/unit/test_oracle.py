@@ -205,6 +205,42 @@ def test_an_after_is_fulfilled_from_any_time_before_also_before_the_range_and_th
     assert result(funnel(VIEWED, RETENTION, window=HOUR), events).depth == 2
 
 
+def test_another_report_of_the_order_that_was_the_first_is_not_after_it() -> None:
+    """Texts and numbers are one id; without an id every order is another."""
+    for again, depth in (({"order_id": 7}, 1), ({"order_id": "7"}, 1), ({"order_id": 8}, 2), ({}, 2)):
+        events = journey("ana", (0, ORDERED, {"order_id": 7}), (5, ORDERED, again))
+        assert result(funnel(ORDERED, RETENTION), events).depth == depth
+    for nothing in (None, "", " null ", "(not set)"):
+        events = journey("ana", (0, ORDERED, {"order_id": nothing}), (5, ORDERED, {"order_id": nothing}))
+        assert result(funnel(ORDERED, RETENTION), events).depth == 2
+
+
+def test_another_report_of_a_later_order_is_not_after_either() -> None:
+    events = journey(
+        "ana", (-9, ORDERED, {"order_id": 7}), (0, ORDERED, {"order_id": 8}), (5, ORDERED, {"order_id": 8})
+    )
+    assert result(funnel(ORDERED, RETENTION), events).depth == 1
+
+
+def test_an_earlier_report_that_does_not_fit_takes_nothing_from_one_that_does() -> None:
+    told_by_the_shop = Condition("trust", Operator.EQUAL, "signed", is_dimension=True)
+    signed = Alternative(ORDERED, where=(told_by_the_shop,), after=RETENTION.after)
+    orders = [(-9, 7, "browser"), (-8, 7, "signed"), (0, 8, "browser"), (5, 8, "signed")]
+    events = [
+        replace(event, dimensions={"trust": trust}, stored=stored)
+        for stored, (at, order_id, trust) in enumerate(orders)
+        for event in journey("ana", (at, ORDERED, {"order_id": order_id}))
+    ]
+    assert reached(funnel(signed, start=-100), events[:2]) == [0]
+    assert result(funnel(signed, start=-100), events).entry_us == at_us(5)
+
+
+def test_what_else_is_said_of_an_order_comes_after_it() -> None:
+    refunded = Alternative("order_refunded", after=RETENTION.after)
+    events = journey("ana", (0, ORDERED, {"order_id": 7}), (5, "order_refunded", {"order_id": 7}))
+    assert result(funnel(ORDERED, refunded), events).depth == 2
+
+
 def test_an_after_asks_for_an_event_of_the_same_person() -> None:
     events = [*journey("ana", (0, VIEWED), (2, ORDERED)), *journey("ben", (1, ORDERED))]
     assert reached(funnel(VIEWED, RETENTION), events) == [1, 0]

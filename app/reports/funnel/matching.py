@@ -12,6 +12,7 @@ from app.domain.funnel import Actor, Count, Exclusion, FunnelDefinition, Order
 from app.match.actors import group_by_actor, person_ids
 from app.match.chains import match_chains
 from app.match.gates import blank_persons, resolve
+from app.match.orders import NO_REPORTS, OrderIds, OrderReports, find_reports
 from app.match.rules import NEVER, Chains, Exclusions, Int64s, Lanes, Rules, Sequences, UInt64s
 from app.match.sessions import split_sessions
 from app.match.timelines import in_order
@@ -120,7 +121,7 @@ def match_funnel(
         )
         grouped = _grouped(targets, events, persons_of(events, scan.links()))
     events, find_person, sequences = grouped
-    sequences = _sequences(definition, targets, events, sequences)
+    sequences = _sequences(definition, targets, events, sequences, scan)
     steps = sequences.mask
     if not targets.are_steps_alone:
         steps = steps & np.uint64((1 << targets.step_count) - 1)
@@ -172,10 +173,12 @@ def _grouped(targets: Targets, events: Matches, person: Int64s) -> _Grouped:
     return _Grouped(events, lambda: person, sequences)
 
 
-def _sequences(definition: FunnelDefinition, targets: Targets, events: Matches, sequences: Sequences) -> Sequences:
+def _sequences(
+    definition: FunnelDefinition, targets: Targets, events: Matches, sequences: Sequences, scan: Scan
+) -> Sequences:
     """The actors' events in order; bit t of the mask set = the event matches target t. sequences: the persons'."""
     if not targets.are_steps_alone:
-        resolved = _resolved(definition, targets, events, sequences)
+        resolved = _resolved(definition, targets, events, sequences, scan)
         sequences = sequences._replace(mask=resolved)
     if definition.actor is Actor.SESSION:
         timeout_us = definition.session_timeout_us
@@ -207,9 +210,12 @@ def step_mask(mask: UInt64s, targets: Targets) -> UInt64s:
     return steps
 
 
-def _resolved(definition: FunnelDefinition, targets: Targets, events: Matches, sequences: Sequences) -> UInt64s:
+def _resolved(
+    definition: FunnelDefinition, targets: Targets, events: Matches, sequences: Sequences, scan: Scan
+) -> UInt64s:
     """What the events match in the light of what their persons did before, and did at all."""
     mask = events.mask[sequences.row]
+    reports = _order_reports(targets, events, sequences._replace(mask=mask), scan)
     wanted = unwanted = 0
     for place, each in enumerate(definition.persons):
         target = targets.first_filter + place
@@ -218,11 +224,19 @@ def _resolved(definition: FunnelDefinition, targets: Targets, events: Matches, s
             mask[outside] &= ~np.uint64(1 << bit)
         wanted |= each.did << target
         unwanted |= (not each.did) << target
-    resolved = resolve(sequences.offsets, mask, targets.bits())
+    resolved = resolve(sequences.offsets, mask, targets.bits(), reports)
     if definition.persons:
         steps = (1 << targets.step_count) - 1
         blank_persons(sequences.offsets, resolved, wanted, unwanted, steps)
     return resolved
+
+
+def _order_reports(targets: Targets, events: Matches, sequences: Sequences, scan: Scan) -> OrderReports:
+    """Where it matters which order an event reports; else none."""
+    if not targets.once_bits:
+        return NO_REPORTS
+    known = scan.order_ids()
+    return find_reports(sequences, events.row_number, OrderIds(known.row_number, known.ids.codes), targets.order_bits)
 
 
 def _rules(definition: FunnelDefinition, exclusions: Exclusions) -> Rules:

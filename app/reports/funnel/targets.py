@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.domain.funnel import Alternative, FunnelDefinition
+from app.domain.order import ORDER_COMPLETED
 from app.errors import Invalid
 from app.match.gates import Bits
 from app.mirror.scan import BITS_MAX, TIME_MAX_US, Wanted
@@ -13,7 +14,8 @@ from app.mirror.scan import BITS_MAX, TIME_MAX_US, Wanted
 @dataclass(frozen=True, slots=True)
 class Targets:
     """Target t is a step, then come the exclusions, the person filters, and from first_gate on the gates: sets of
-    alternatives that an `after` names. Bit b of the scanned mask belongs to target bit_target[b]."""
+    alternatives that an `after` names. Bit b of the scanned mask belongs to target bit_target[b]. once_bits: those that
+    an event does not have which an earlier report of its order had."""
 
     step_count: int
     first_filter: int
@@ -21,14 +23,29 @@ class Targets:
     wanted: tuple[Wanted, ...]
     bit_target: tuple[int, ...]
     bit_gate: tuple[int, ...]
+    once_bits: int
 
     @property
     def are_steps_alone(self) -> bool:
         """Whether bit b stands for step b and there is nothing else."""
         return self.bit_target == tuple(range(self.step_count))
 
+    @property
+    def order_bits(self) -> int:
+        """Of the mask: those that events which report an order can have."""
+        return sum(1 << bit for bit, want in enumerate(self.wanted) if _can_be_order(want.any_of))
+
     def bits(self) -> Bits:
-        return Bits(np.array(self.bit_target, np.int32), np.array(self.bit_gate, np.int32), self.first_gate)
+        return Bits(
+            np.array(self.bit_target, np.int32),
+            np.array(self.bit_gate, np.int32),
+            self.first_gate,
+            np.uint64(self.once_bits),
+        )
+
+
+def _can_be_order(any_of: tuple[Alternative, ...]) -> bool:
+    return any(alternative.event_name == ORDER_COMPLETED for alternative in any_of)
 
 
 def targets_of(definition: FunnelDefinition) -> Targets:
@@ -39,7 +56,8 @@ def targets_of(definition: FunnelDefinition) -> Targets:
     targets = [*steps, *exclusions, *filters]
     first_filter, first_gate = len(steps) + len(exclusions), len(targets)
     gates: list[tuple[Alternative, ...]] = []
-    wanted, bit_target, bit_gate = [], [], []
+    wanted: list[Wanted] = []
+    bit_target, bit_gate, once_bits = [], [], 0
     for target, any_of in enumerate(targets):  # grows while it is walked: gates can have gates
         start_us, end_us = definition.start_us, definition.last_us + 1
         if target >= first_gate:
@@ -51,7 +69,11 @@ def targets_of(definition: FunnelDefinition) -> Targets:
             if after and after not in gates:
                 gates.append(after)
                 targets.append(after)
-            wanted.append(Wanted(tuple(a for a in any_of if a.after == after), start_us, end_us))
+            alternatives = tuple(a for a in any_of if a.after == after)
+            is_once = bool(after) and _can_be_order(alternatives)
+            once_bits |= is_once << len(wanted)
+            # Whether an order was reported before is known only when all reports are.
+            wanted.append(Wanted(alternatives, -TIME_MAX_US if is_once else start_us, end_us))
             bit_target.append(target)
             bit_gate.append(gates.index(after) if after else -1)
     if max(len(bit_target), len(targets)) > BITS_MAX:
@@ -59,4 +81,4 @@ def targets_of(definition: FunnelDefinition) -> Targets:
             f"The steps, exclusions, filters and the stages they come after make {max(len(bit_target), len(targets))} "
             f"conditions; {BITS_MAX} are possible."
         )
-    return Targets(len(steps), first_filter, first_gate, tuple(wanted), tuple(bit_target), tuple(bit_gate))
+    return Targets(len(steps), first_filter, first_gate, tuple(wanted), tuple(bit_target), tuple(bit_gate), once_bits)

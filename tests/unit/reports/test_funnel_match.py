@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from app.domain.funnel import Actor, Alternative, FunnelDefinition, Step
-from tests.journeys import DAY, HOUR, JourneyEvent, at_us, funnel, journey
+from tests.journeys import DAY, HOUR, JourneyEvent, at_us, funnel, journey, who_did
 from tests.oracle import done_counts, funnel_oracle, reached_counts
 from tests.strategies import (
     PERSONS,
@@ -17,6 +17,7 @@ from tests.strategies import (
     as_of_times,
     definitions,
     journeys,
+    order_definitions,
     plain_definitions,
     unique_definitions,
 )
@@ -72,6 +73,14 @@ def test_funnels_with_options_give_each_actor_the_chain_that_the_oracle_gives(
 ) -> None:
     definition = replace(definition, session_timeout_us=SESSION_TIMEOUT_US)
     assert mirror.matched(definition, events, as_of_us=as_of_us) == by_oracle(definition, events, as_of_us)
+
+
+@settings(max_examples=200)
+@given(order_definitions(), journeys((ORDERED, ORDERED, ADDED)))
+def test_orders_come_after_others_as_the_oracle_says(
+    mirror: JourneyMirror, definition: FunnelDefinition, events: list[JourneyEvent]
+) -> None:
+    assert mirror.matched(definition, events, as_of_us=LONG_AFTER_US) == by_oracle(definition, events)
 
 
 @settings(max_examples=60)
@@ -156,6 +165,40 @@ def test_a_range_and_window_at_the_ends_of_time_are_no_overflow(mirror: JourneyM
     )
     events = journey("ana", (0, VIEWED), (3 * 366 * DAY, ADDED))
     assert reached(mirror, definition, events) == [1, 1]
+
+
+# Orders that are reported again
+
+AGAIN = Alternative(ORDERED, after=(Alternative(ORDERED),))
+SEVEN, EIGHT = {"order_id": 7}, {"order_id": "8"}
+
+
+def test_who_bought_long_ago_and_once_in_the_range_did_not_come_back_after_that(mirror: JourneyMirror) -> None:
+    """What came after the first order is the second, and not the second report of that."""
+    events = journey("ana", (-DAY, ORDERED, SEVEN), (0, ORDERED, EIGHT), (5, ORDERED, EIGHT))
+    assert reached(mirror, funnel(ORDERED, AGAIN), events) == [1, 0]
+    assert reached(mirror, funnel(AGAIN), events) == [1]
+
+
+def test_what_else_is_said_of_an_order_comes_after_it(mirror: JourneyMirror) -> None:
+    """Only `order_completed` reports it."""
+    refunded = Alternative("order_refunded", after=AGAIN.after)
+    events = journey("ana", (0, ORDERED, SEVEN), (5, "order_refunded", SEVEN))
+    assert reached(mirror, funnel(ORDERED, (AGAIN, refunded)), events) == [1, 1]
+
+
+def test_an_order_of_before_the_range_is_not_another_one_in_it(mirror: JourneyMirror) -> None:
+    after_a_look = Alternative(ORDERED, after=(Alternative(VIEWED),))
+    events = journey("ana", (-9, VIEWED), (-5, ORDERED, SEVEN), (5, ORDERED, SEVEN))
+    assert reached(mirror, funnel(after_a_look), events) == [0]
+    assert reached(mirror, funnel(after_a_look), [*events, *journey("ana", (6, ORDERED, EIGHT))]) == [1]
+
+
+def test_nor_is_it_for_those_who_did_something_in_it(mirror: JourneyMirror) -> None:
+    who = (who_did(AGAIN, start=3),)
+    events = journey("ana", (0, ORDERED, SEVEN), (1, ORDERED, EIGHT), (4, ORDERED, EIGHT))
+    assert reached(mirror, funnel(ORDERED, persons=who), events) == [0]
+    assert reached(mirror, funnel(ORDERED, persons=who), [*events, *journey("ana", (6, ORDERED))]) == [1]
 
 
 # Invariants
