@@ -55,8 +55,11 @@ class Condition:
 @dataclass(slots=True, frozen=True)
 class Alternative:
     """One way to match a step: an event name, conditions that must all hold, and alternatives of which the same
-    person must have had one strictly before (a stage rule's `after`), the first of them not a report of the same
-    order."""
+    person must have had one strictly before (a stage rule's `after`).
+
+    A report of an order does not come after the first of those when that reported the same order, nor when an earlier
+    report of its order fits too, `after` aside.
+    """
 
     event_name: str
     where: tuple[Condition, ...] = ()

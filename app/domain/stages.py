@@ -9,7 +9,7 @@ from app.domain.funnel import Alternative, Condition, Operator, Step
 @dataclass(slots=True, frozen=True)
 class StageRule:
     """Events of this name mean the stage, if all conditions hold and, with `after`, only once the same person
-    reached that stage, and not as another report of the order by which they first did."""
+    reached that stage; an order that is reported again does not count again."""
 
     event_name: str
     where: tuple[Condition, ...] = ()

@@ -19,7 +19,7 @@ RULES_MAX = 50
 
 class StageRuleParams(Params):
     """Events of this name mean the stage, if all conditions hold and, with `after`, only once the same person
-    reached that stage."""
+    reached that stage; an order that is reported again does not count again."""
 
     event: Name
     where: Annotated[list[ConditionParams], Field(max_length=CONDITIONS_MAX, default_factory=list)]
