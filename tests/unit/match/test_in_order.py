@@ -119,6 +119,10 @@ def test_of_chains_with_the_same_entry_the_earliest_steps_are_reported_although_
     assert chain((5, A), (7, B), (8, B), (11, C), steps=4, exclude=[Exclusion(1, 3, (8,))]) == [5, 7, 11]
 
 
+def test_of_chains_with_the_same_entry_the_earliest_steps_are_reported_although_the_other_was_excluded_sooner() -> None:
+    assert chain((0, 0), (1, A), (2, B), (3, 0), (4, B), (5, C), steps=4, exclude=[Exclusion(0, 3, (3,))]) == [1, 2, 5]
+
+
 def test_a_step_done_is_reported_rather_than_skipped_although_it_is_excluded_after() -> None:
     rules: dict[str, Any] = {"steps": 4, "optional": [*OPTIONAL_B, False], "exclude": [Exclusion(0, 3, (2,))]}
     assert chain((1, A), (2, B), (4, C), **rules) == [1, 2, 4]
