@@ -40,7 +40,7 @@ def keep_firsts(
     """Look at some more events. place: of person `lowest` + i in `firsts`, -1: not asked for."""
     for i in range(len(person)):
         number = person[i] - lowest
-        if number < 0 or number >= len(place) or place[number] < 0:
+        if number < 0 or number >= len(place) or place[number] == -1:
             continue
         at = place[number]
         if firsts.row_number[at] < 0 or (occurred_at_us[i], seq[i], stored[i]) < (

@@ -37,7 +37,7 @@ def test_of_the_same_rank_the_one_seen_first_stays() -> None:
 
 
 def test_only_persons_asked_for_are_kept_at_their_places() -> None:
-    events: list[Event] = [(-9, 1, 0, 0), (-8, 1, 0, 0), (-7, 1, 0, 0), (-6, 1, 0, 0), (-5, 1, 0, 0)]
+    events: list[Event] = [(-9, 1, 0, 0), (-8, 1, 0, 0), (-7, 0, 0, 0), (-6, 1, 0, 0), (-5, 1, 0, 0)]
     assert first_rows(events, asked=(1, -1, 0), lowest=-8) == [3, 1]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from app.match.in_order import Plan, plan_for
 from tests.unit.match.columns import A, B, C, Event, Exclusion, chain, chains, exclusions, matched, rules_of
 
-D = 8
+D, E = 8, 16
 OPTIONAL_B: list[bool] = [False, True, False]
 OPTIONAL_C: list[bool] = [False, False, True, False]
 
@@ -133,6 +133,38 @@ def test_two_exclusions_each_stop_a_chain_before_their_own_step() -> None:
     assert chain((0, A), (5, 0), (10, B), (20, C), (30, D), steps=4, exclude=exclude) == [0, 10]
     assert chain((6, A), (10, B), (20, C), (25, 0), (30, D), steps=4, exclude=exclude) == [6, 10, 20]
     assert chain((6, A), (10, B), (20, C), (30, D), steps=4, exclude=exclude) == [6, 10, 20, 30]
+
+
+def test_an_exclusion_is_over_with_its_last_step() -> None:
+    events = ((0, A), (1, B), (2, C), (3, 0), (4, D), (5, E))
+    assert chain(*events, steps=5, exclude=[Exclusion(0, 2, (3,))]) == [0, 1, 2, 4, 5]
+
+
+def test_of_an_excluded_chain_and_a_clean_one_the_later_entry_is_reported() -> None:
+    """The excluded event lies between the two times of C, the second of which only the first entry can come to."""
+    rules: dict[str, Any] = {"optional": [*OPTIONAL_B, False, False], "not_before": [0, 2, 0, 0, 0]}
+    events = ((20, A), (22, A), (23, B), (24, C), (25, 0), (28, C), (29, D))
+    found = chain(
+        *((at, 0) for at in range(10)),
+        *events,
+        steps=5,
+        **rules,
+        within=[None, None, 5, None, None],
+        exclude=[Exclusion(2, 4, (25,))],
+    )
+    assert found == [22, None, 24, 29]
+
+
+def test_of_an_excluded_chain_and_a_clean_one_with_the_same_entry_the_one_is_reported_that_did_more() -> None:
+    rules: dict[str, Any] = {"optional": [*OPTIONAL_C, False], "exclude": [Exclusion(1, 4, (3,))]}
+    events = ((0, 0), (1, A), (2, B), (3, 0), (4, B), (5, C), (7, D))
+    assert chain(*events, steps=5, **rules, within=[None, None, 2, None, None]) == [1, 4, 5, 7]
+
+
+def test_of_an_excluded_chain_and_a_clean_one_with_the_same_entry_the_one_is_reported_that_did_it_first() -> None:
+    rules: dict[str, Any] = {"optional": [*OPTIONAL_C, False], "exclude": [Exclusion(1, 4, (2,))]}
+    events = ((0, A), (1, B), (2, 0), (3, B), (4, B), (5, B), (6, D))
+    assert chain(*events, steps=5, **rules) == [0, 1, None, 6]
 
 
 # Attempts
