@@ -50,8 +50,8 @@ def _between(visitor: Int64s, seq: Int32s, occurred_at_us: Int64s) -> tuple[Int3
     """Of any visitors. Where a number comes k times, its k-th event is of the visitor's k-th count."""
     missing, is_repeated = np.zeros(len(visitor), np.int32), np.zeros(len(visitor), np.bool_)
     order = np.lexsort((occurred_at_us, seq, visitor))
-    is_same_number = (np.diff(visitor[order], prepend=-1) == 0) & (np.diff(seq[order], prepend=-1) == 0)
-    repeats = is_same_number & (np.diff(occurred_at_us[order], prepend=-1) == 0)
+    is_same_number = _is_as_before(visitor[order]) & _is_as_before(seq[order])
+    repeats = is_same_number & _is_as_before(occurred_at_us[order])
     is_repeated[order[repeats]] = True
     order, is_same_number = order[~repeats], is_same_number[~repeats]
     place = np.arange(len(order))
@@ -62,3 +62,10 @@ def _between(visitor: Int64s, seq: Int32s, occurred_at_us: Int64s) -> tuple[Int3
     is_next = (np.diff(visitor[order]) == 0) & (np.diff(count) == 0) & (gap < GAP_MAX)
     missing[order[1:][is_next]] = gap[is_next]
     return missing, is_repeated
+
+
+def _is_as_before(column: Int64s | Int32s) -> Bools:
+    """Whether each element equals the one before it; the first has none."""
+    is_same = np.zeros(len(column), np.bool_)
+    is_same[1:] = column[1:] == column[:-1]
+    return is_same

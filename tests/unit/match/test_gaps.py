@@ -32,6 +32,11 @@ def test_an_event_that_came_twice_counts_once() -> None:
     assert missing((1, 1, 10), (1, 3, 30), (1, 3, 30), (1, 4, 40)) == [0, 1, None, 0]
 
 
+def test_an_event_that_came_twice_is_not_of_a_second_count() -> None:
+    first, second = [(1, 1, 10), (1, 2, 20), (1, 3, 30), (1, 3, 30)], [(1, 1, 60), (1, 3, 80)]
+    assert missing(*first, *second) == [0, 0, 0, None, 0, 1]
+
+
 def test_who_begins_anew_has_a_second_count() -> None:
     first, second = [(1, 1, 10), (1, 2, 20), (1, 3, 30), (1, 5, 50)], [(1, 1, 60), (1, 2, 70), (1, 3, 80), (1, 5, 90)]
     assert missing(*first, *second) == [0, 0, 0, 1, 0, 0, 0, 1]
