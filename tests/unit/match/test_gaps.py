@@ -49,6 +49,8 @@ def test_a_number_of_the_second_count_can_hide_that_the_first_lacks_it() -> None
 def test_a_jump_of_more_than_a_thousand_is_no_loss() -> None:
     assert missing((1, 1, 0), (1, 1_001, 1), (2, 1, 0), (2, 1_002, 1)) == [0, 999, 0, 0]
     assert missing((1, 1, 1), (1, 2**31 - 1, 0)) == [0, 0]
+    assert missing((1, 1, 0), (1, 1, 5), (1, 1_001, 10)) == [0, 0, 999]
+    assert missing((1, 1, 0), (1, 1, 5), (1, 1_002, 10)) == [0, 0, 0]
 
 
 def test_ids_of_visitors_may_be_anything() -> None:

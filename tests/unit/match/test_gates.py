@@ -111,6 +111,8 @@ def test_persons_who_did_not_do_all_that_is_wanted_match_no_step() -> None:
     did, also = 0b0100, 0b1000
     assert blanked([A, did], [B, also], wanted=did, unwanted=0) == [A, did, 0, also]
     assert blanked([A | did, B | also], [A, did], wanted=did | also, unwanted=0) == [A | did, B | also, 0, did]
+    assert blanked([A], [B, did], wanted=did, unwanted=0) == [0, B, did]
+    assert blanked([B], [A, B], wanted=A, unwanted=0) == [0, A, B]
 
 
 def test_persons_who_did_what_is_unwanted_match_no_step() -> None:
