@@ -95,7 +95,7 @@ def _match(
         while position < end:
             if rules.counts_entries:
                 position, depth, open_until_us = _next_attempt(
-                    position, end, actor, sequences, lanes, rules, plan, scratch, best
+                    position, end, sequences, lanes, rules, plan, scratch, best
                 )
             else:
                 position = end
@@ -136,7 +136,7 @@ def _best_of_lanes(
     best_depth, last_entry = 0, -1
     place, end = offsets[actor], offsets[actor + 1]
     while place < end:
-        lane_end = _lane_end(place, end, lanes, sequences.offsets[actor + 1]) if has_lanes else end
+        lane_end = _lane_end(place, end, lanes, NEVER) if has_lanes else end
         followed = _follow_lane(place, lane_end, -1, sequences, lanes, rules, plan, scratch)
         depth = followed.depth
         last_entry = max(last_entry, followed.last_entry)
@@ -166,7 +166,6 @@ def _entries_alone(position: int, end: int, sequences: Sequences, rules: Rules) 
 def _next_attempt(
     position: int,
     end: int,
-    actor: int,
     sequences: Sequences,
     lanes: Lanes,
     rules: Rules,
@@ -179,14 +178,14 @@ def _next_attempt(
     while position < end and not _begins(position, sequences, rules):
         position += 1
     if position == end:
-        return end, 0, 0
+        return end, 0, NEVER
     closes_us = times[position] + rules.window_us
     attempt_end = position
     while attempt_end < end and times[attempt_end] <= closes_us:
         attempt_end += 1
     has_lanes = bool(len(lanes.offsets))
     place = lanes.place[position] if has_lanes else position
-    place_end = _lane_end(place, lanes.offsets[actor + 1], lanes, attempt_end) if has_lanes else attempt_end
+    place_end = _lane_end(place, len(lanes.position), lanes, attempt_end) if has_lanes else attempt_end
     followed = _follow_lane(place, place_end, attempt_end, sequences, lanes, rules, plan, scratch)
     copy(scratch.chain, best, 0, followed.depth)
     if followed.excluded_at != -1:

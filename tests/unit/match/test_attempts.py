@@ -22,6 +22,11 @@ def test_an_entry_within_the_window_is_part_of_the_attempt() -> None:
     assert found.open_until_us.tolist() == [100]
 
 
+def test_no_attempt_begins_before_another_is_complete_nor_with_the_event_that_completes_it() -> None:
+    assert chains([(0, A), (1, B), (2, A), (3, C)], counts_entries=True) == [[0, 1, 3]]
+    assert chains([(0, A), (1, B), (2, A | C), (3, B)], counts_entries=True) == [[0, 1, 2]]
+
+
 def test_attempts_are_of_one_actor() -> None:
     actors: list[list[Event]] = [[(0, A), (1, B), (2, C), (3, B)], [(4, B), (5, A)], [(6, B)], [(7, C)], [(8, A)]]
     found = matched(*actors, counts_entries=True)

@@ -29,6 +29,13 @@ def test_the_lanes_of_one_actor_say_nothing_about_the_next() -> None:
     assert chains(*actors) == [[0], [2], [5]]
 
 
+def test_how_far_the_others_came_is_no_measure() -> None:
+    complete: list[Event] = [(0, A, 1), (1, B, 1), (2, C, 1)]
+    first: list[Event] = [(3, A, 1), (4, B, 1), (5, A, 2), (6, B, 2)]
+    second: list[Event] = [(7, A, 1), (8, A, 2), (9, B, 2), (10, B, 1)]
+    assert chains(complete, first, second) == [[0, 1, 2], [3, 4], [8, 9]]
+
+
 def test_who_did_not_enter_in_any_lane_is_left_out() -> None:
     assert chains([(0, B, 1), (1, A, 1)], [(0, B, 1), (1, C, 2)], [(0, 0)]) == [[1]]
     assert chains([(0, B, 1), (1, A, 1)], [(0, 0)], is_any_order=True) == [[0, 1]]
