@@ -82,7 +82,7 @@ def test_a_kind_more_than_eight_needs_another_byte() -> None:
 def test_events_of_no_kind_and_of_other_persons_are_passed_over() -> None:
     spans = [Span(5, 0, 10), Span(6, 0, 10)]
     events = [Seen(4, 1), Seen(7, 1), Seen(6, 1, kind=-1), Seen(-5, 1)]
-    assert marked(spans, events, persons=(5, 7)) == [[]]
+    assert marked(spans, events, persons=(5, 7), kinds=8) == [[]] * 8
     assert marked(spans, [*events, Seen(6, 1), Seen(5, 1)], persons=(5, 7)) == [[0, 1]]
 
 
