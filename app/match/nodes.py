@@ -88,7 +88,7 @@ def write_chain(nodes: Nodes, taint_count: int, which: int, index: int, chain: I
 def goes_first(nodes: Nodes, taint_count: int, one: int, index: int, other: int, other_index: int) -> bool:
     """Of two chains with the same entry, whether the one is to be reported: from the last step back, a step done
     rather than skipped, and as early as possible."""
-    while one != -1 and other != -1:
+    while one != -1:  # as long as the other, then
         step, other_step = one // taint_count, other // taint_count
         if step != other_step:
             return step > other_step

@@ -53,3 +53,9 @@ def test_events_for_which_there_is_no_room_are_passed_over(masks: tuple[int, ...
 
 def test_a_later_event_of_a_step_may_be_needed_where_the_first_is_given_another() -> None:
     assert chain((0, A | B), (1, A | B), (2, A | B), (3, C), is_any_order=True) == [1, 2, 3]
+    assert chain((0, A | B), (1, A | B), (2, B | C), is_any_order=True) == [0, 1, 2]
+
+
+def test_the_window_includes_its_bound() -> None:
+    assert chain((0, C), (100, A), is_any_order=True) == [0, 100]
+    assert chain((0, C), (101, A), is_any_order=True) == [0]

@@ -22,10 +22,6 @@ def test_of_entries_alone_the_first_is_reported_and_the_last_keeps_the_window_op
     assert found.open_until_us.tolist() == [120]
 
 
-def test_a_lane_without_an_entry_keeps_nothing_open() -> None:
-    assert matched([(0, A, 1), (50, B, 2)]).open_until_us.tolist() == [100]
-
-
 # What has to be kept and looked at, which takes time
 
 

@@ -12,6 +12,11 @@ def test_every_entry_keeps_the_window_open_whatever_its_lane() -> None:
     assert matched([(0, A, 2), (1, B, 2), (50, A, 1)]).open_until_us.tolist() == [150]
 
 
+def test_a_lane_in_which_nothing_begins_keeps_nothing_open() -> None:
+    assert matched([(0, A, 1), (50, B, 2)]).open_until_us.tolist() == [100]
+    assert matched([(0, A, 1), (50, B, 2)], end=10, is_any_order=True).open_until_us.tolist() == [100]
+
+
 def test_the_deepest_lane_is_reported() -> None:
     assert chain((0, A, 1), (1, A, 2), (2, B, 2)) == [1, 2]
     assert chain((0, A, 2), (1, A, 1), (2, B, 1)) == [1, 2]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.match.nodes import Nodes, append, first_from, first_since, new_nodes, write_chain
+from app.match.nodes import Nodes, append, first_from, first_since, goes_first, new_nodes, write_chain
 
 TIMES = np.array([0, 10, 20, 20, 30, 40])
 
@@ -25,9 +25,9 @@ def test_a_chain_knows_the_first_of_the_chains_before_it_with_its_entry() -> Non
 
 
 def test_a_list_that_begins_anew_knows_nothing_of_what_was_in_it() -> None:
-    nodes = listed((1, 0), (2, 0), (3, 0))
+    nodes = listed(*((position, 0) for position in range(7)), (7, 5))
     nodes.length[:] = 0
-    append(nodes, 1, 5, 0, 0, 0)
+    append(nodes, 1, 8, 5, 0, 0)
     assert nodes.same_entry[1, 0] == 0
 
 
@@ -67,6 +67,20 @@ def test_an_entry_is_a_chain_of_one() -> None:
     chain = np.full(2, 99)
     write_chain(nodes, 1, 0, 0, chain)
     assert chain.tolist() == [7, 99]
+
+
+def test_of_two_chains_the_one_goes_first_that_did_the_later_step_and_did_it_earlier() -> None:
+    """Two lists per step, an entry at 10 and chains that have come to the third step, one of which skipped the second."""
+    nodes = new_nodes(6, 4)
+    append(nodes, 0, 10, 10, -1, -1)
+    append(nodes, 2, 11, 10, 0, 0)
+    append(nodes, 3, 12, 10, 0, 0)
+    for to, position, before in ((4, 20, 0), (4, 20, 3), (4, 21, 2), (5, 20, 2)):
+        append(nodes, to, position, 10, before, 0)
+    skipped, second_at_12, later, second_at_11 = (4, 0), (4, 1), (4, 2), (5, 0)
+    order = [second_at_11, second_at_12, skipped, later]
+    for place, chain in enumerate(order):
+        assert [goes_first(nodes, 2, *chain, *other) for other in order] == [other > place for other in range(4)]
 
 
 def test_no_chain_is_not_written() -> None:
