@@ -70,7 +70,7 @@ def test_an_entry_is_a_chain_of_one() -> None:
 
 
 def test_of_two_chains_the_one_goes_first_that_did_the_later_step_and_did_it_earlier() -> None:
-    """Two lists per step, an entry at 10 and chains that have come to the third step, one of which skipped the second."""
+    """Two lists per step, an entry at 10 and chains that came to the third step, one of which skipped the second."""
     nodes = new_nodes(6, 4)
     append(nodes, 0, 10, 10, -1, -1)
     append(nodes, 2, 11, 10, 0, 0)
