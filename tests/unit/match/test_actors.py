@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.match import actors
 from app.match.actors import SPARSE_FACTOR, group_by_actor, person_ids
+from app.match.rules import Sequences
 
 # Persons
 
@@ -192,6 +193,15 @@ def test_in_any_number_of_parts_the_groups_are_the_same(parts: int, monkeypatch:
         Row(actor=a, at=t, stored=stored, steps=stored) for stored, (a, t) in enumerate(zip(actor, at, strict=True))
     ]
     assert grouped(rows) == [[1, 4], [8, 5], [3, 10, 6, 0], [2, 9, 7]]
+
+
+def test_a_part_leaves_the_others_alone() -> None:
+    """Of two actors the first part has one; the rows of the other have been put where they are by somebody."""
+    actor, at, nothing = np.array([0, 0, 1, 1]), np.array([5, 4, 9, 8]), np.zeros(4, np.int64)
+    offsets, mask = np.array([0, 2, 4], np.int32), np.ones(4, np.uint64)
+    whole = Sequences(offsets.astype(np.int64), np.array([0, 0, 2, 3]), np.array([0, 0, 9, 8]), mask.copy())
+    actors._place(0, 1, 0, offsets, actor, at, nothing.astype(np.int32), nothing, mask, whole)
+    assert whole.row.tolist() == [1, 0, 2, 3]
 
 
 ranks = st.integers(0, 2)
