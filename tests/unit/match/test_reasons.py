@@ -209,6 +209,8 @@ def test_in_any_order_too_another_value_of_same_says_something_up_to_the_windows
     assert anyhow((1, A, 1), (2, B, 1), (102, C, 2)) == Why(NEVER_DONE, missing=C)
     assert anyhow((1, A, 1), (2, B, 1), (102, C, 2), (103, C, 1)) == Why(TOO_LATE, late=2, missing=C)
     assert anyhow((0, C, 2), (1, A, 1), (2, B, 1)) == Why(NEVER_DONE, missing=C)
+    between: list[Event] = [(1, A, 1), (2, C, 2), (3, B, 1)]
+    assert anyhow(*between) == anyhow(*between, counts_entries=True) == Why(OTHER_SAME, missing=C)
 
 
 def test_what_was_done_before_the_chain_and_after_the_ranges_start() -> None:
@@ -233,6 +235,7 @@ def test_in_any_order_only_the_attempts_and_the_actors_own_events_say_something(
     found = whys(events, is_any_order=True, counts_entries=True)
     assert found == [Why(TOO_LATE, late=5, missing=A | B), Why(NEVER_DONE, missing=C)]
     assert whys([(0, C)], [(1, A), (2, B)], [(102, C)], is_any_order=True)[1] == Why(NEVER_DONE, missing=C)
+    assert whys([(0, C)], [(1, A), (2, B), (103, C)], is_any_order=True)[1] == Why(TOO_LATE, late=2, missing=C)
 
 
 # Stopped
