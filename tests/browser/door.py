@@ -16,7 +16,11 @@ RETRY_AFTER_SECONDS = 1
 class Mode(Enum):
     OPEN = auto()
     UNAVAILABLE = auto()  # 503 with Retry-After, before the service sees anything
+    LIMITED = auto()  # 429 likewise
     SILENT = auto()  # the service stores, but its reply does not arrive
+
+
+REFUSALS = {Mode.UNAVAILABLE: 503, Mode.LIMITED: 429}
 
 
 @dataclass
@@ -58,8 +62,8 @@ class Door:
         is_beacon = headers.get(b"sec-fetch-mode") == b"no-cors"
         content_type = headers.get(b"content-type", b"").decode()
         self.knocks.append(Knock(time.monotonic(), key, body, content_type, is_beacon, self.mode))
-        if self.mode is Mode.UNAVAILABLE:
-            await _refuse(send, headers.get(b"origin", b"*"))
+        if self.mode in REFUSALS:
+            await _refuse(send, REFUSALS[self.mode], headers.get(b"origin", b"*"))
         elif self.mode is Mode.SILENT:
             await self.app(scope, _replayed(body), _unheard)
             await asyncio.Event().wait()  # until the page, or the server, goes
@@ -88,12 +92,12 @@ async def _unheard(message: Message) -> None:
     del message
 
 
-async def _refuse(send: Send, origin: bytes) -> None:
+async def _refuse(send: Send, status: int, origin: bytes) -> None:
     headers = [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
         (b"access-control-expose-headers", b"Retry-After"),
         (b"retry-after", str(RETRY_AFTER_SECONDS).encode()),
     ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+import pytest
+
 from tests.browser.conftest import Shop, wait_until
-from tests.browser.door import RETRY_AFTER_SECONDS, Mode
+from tests.browser.door import REFUSALS, RETRY_AFTER_SECONDS, Mode
 
 
 def test_events_of_an_offline_page_arrive_once_it_is_online_again(shop: Shop) -> None:
@@ -17,8 +19,9 @@ def test_events_of_an_offline_page_arrive_once_it_is_online_again(shop: Shop) ->
     shop.wait_for("page_viewed", "product_viewed", "product_added")
 
 
-def test_events_wait_as_long_as_an_unavailable_service_asks_for(shop: Shop) -> None:
-    shop.set_door(Mode.UNAVAILABLE)
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_events_wait_as_long_as_a_service_asks_for_that_refuses_them(shop: Shop, refusal: Mode) -> None:
+    shop.set_door(refusal)
     page = shop.open()
     page.evaluate("footfall('product_viewed')")
     wait_until(lambda: len(shop.knocks()) == 2)
