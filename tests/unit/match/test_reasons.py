@@ -72,9 +72,10 @@ def test_who_did_it_after_an_excluded_event() -> None:
     )
 
 
-def test_an_excluded_event_that_came_after_the_next_step_was_none_of_its_business() -> None:
+def test_an_excluded_event_before_the_one_step_or_after_the_other_was_none_of_their_business() -> None:
     rules: dict[str, Any] = {"exclude": [Exclusion(0, 1, (15,))], "not_before": [0, 10, 0]}
     assert why((1, A), (5, B), (15, X), **rules) == Why(TOO_EARLY)
+    assert why((15, X), (21, A), (25, B), **rules) == Why(TOO_EARLY)
 
 
 def test_an_event_that_is_excluded_itself_is_no_hindrance_to_itself() -> None:
