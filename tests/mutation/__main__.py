@@ -5,6 +5,7 @@ import os
 os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiling takes longer than the tests do; numba reads it when imported
 
 import asyncio  # noqa: F401  # imported once, before there are processes that would each do it
+import re
 import sys
 import tomllib
 from collections import Counter
@@ -61,14 +62,14 @@ def main(
 def _equivalent(paths: list[Path]) -> set[str]:
     groups = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
     modules = {path.stem for path in paths}
-    return {change for group in groups for change in group["changes"] if change.split(".")[0] in modules}
+    return {change for group in groups for change in group["changes"] if re.split("[.:]", change)[0] in modules}
 
 
 def _print_scores(console: Console, mutants: list[Mutant], fates: dict[str, Counter[Fate]]) -> None:
     """Score: the share of those that fail a test among those that can."""
     shown = (Fate.BY_UNIT_TESTS, Fate.BY_ORACLE, Fate.TIMED_OUT, Fate.SURVIVED)
-    columns = (fate.name.lower().replace("_", " ") for fate in shown)
-    table = Table("app/match", "mutants", "equivalent", *columns, "score")
+    columns = (fate.name.lower().removeprefix("by_").replace("_", " ") for fate in shown)
+    table = Table("app/match", "mutants", "equivalent", *columns, "score", box=None, pad_edge=False)
     counts = Counter(mutant.path.stem for mutant in mutants)
     for name, of_module in [*fates.items(), ("all", sum(fates.values(), Counter[Fate]()))]:
         asked = of_module.total()

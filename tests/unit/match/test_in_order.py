@@ -157,6 +157,16 @@ def test_of_an_excluded_chain_and_a_clean_one_with_the_same_entry_the_one_is_rep
     assert chain(*events, steps=5, **rules, within=[None, None, 2, None, None]) == [1, 4, 5, 7]
 
 
+def test_of_an_excluded_chain_and_a_clean_one_that_go_on_with_the_same_events_the_one_is_reported_that_did_more() -> (
+    None
+):
+    """However many chances there were for the step that both did."""
+    rules: dict[str, Any] = {"optional": [*OPTIONAL_C, False, False], "exclude": [Exclusion(1, 5, (2,))]}
+    many = ((at, D) for at in range(6, 14))
+    events = ((0, A), (1, B), (2, 0), (3, B), (4, C), *many, (14, E))
+    assert chain(*events, steps=6, **rules, within=[None, None, 2, None, None, None]) == [0, 3, 4, 6, 14]
+
+
 def test_of_an_excluded_chain_and_a_clean_one_with_the_same_entry_the_one_is_reported_that_did_it_first() -> None:
     rules: dict[str, Any] = {"optional": [*OPTIONAL_C, False], "exclude": [Exclusion(1, 4, (2,))]}
     events = ((0, A), (1, B), (2, 0), (3, B), (4, B), (5, B), (6, D))
