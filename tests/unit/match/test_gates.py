@@ -76,26 +76,26 @@ def test_the_order_that_opened_a_gate_does_not_come_after_it() -> None:
     def gated(*masks: int, reports: OrderReports) -> list[int]:
         return resolved(list(masks), targets=(0, 1, 2), gates=(-1, 0, -1), reports=reports)
 
-    assert gated(opens, B, B, reports=told((0, 7, 0), (1, 7, 0), (2, 8, 0))) == [0, 0, B]
-    assert gated(opens, opens, B, B, reports=told((0, 7, 0), (1, 8, 0), (2, 7, 0), (3, 8, 0))) == [0, 0, 0, B]
-    assert gated(opens, B, reports=told((1, 7, 0))) == [0, B]
-    assert gated(opens, B, reports=told((0, 7, 0))) == [0, B]
+    assert gated(opens, B, B, reports=told((0, 0, 0), (1, 0, 0), (2, 1, 0))) == [0, 0, B]
+    assert gated(opens, opens, B, B, reports=told((0, 0, 0), (1, 1, 0), (2, 0, 0), (3, 1, 0))) == [0, 0, 0, B]
+    assert gated(opens, B, reports=told((1, 0, 0))) == [0, B]
+    assert gated(opens, B, reports=told((0, 0, 0))) == [0, B]
 
 
 def test_gates_know_by_which_order_each_was_opened() -> None:
     """Bit 0 needs gate 0, opened by bit 2, and bit 1 needs gate 1, opened by bit 3."""
-    reports = told((0, 7, 0), (1, 8, 0), (2, 7, 0), (3, 8, 0))
+    reports = told((0, 0, 0), (1, 1, 0), (2, 0, 0), (3, 1, 0))
     found = resolved([0b0100, 0b1000, A | B, A | B], targets=(0, 1, 2, 3), gates=(0, 1, -1, -1), reports=reports)
     assert found == [0, 0, B, A]
 
 
 def test_what_was_told_of_an_order_counts_once_where_it_should() -> None:
     """Bit 0 counts again, bit 1 does not."""
-    assert resolved([A | B, A | B], targets=(0, 1), gates=(-1, -1), once=B, reports=told((1, 7, A | B))) == [A | B, A]
+    assert resolved([A | B, A | B], targets=(0, 1), gates=(-1, -1), once=B, reports=told((1, 0, A | B))) == [A | B, A]
 
 
 def test_persons_have_orders_of_their_own() -> None:
-    reports = told((0, 7, 0), (1, 7, 0), (2, 8, 0), (3, 7, 0))
+    reports = told((0, 0, 0), (1, 0, 0), (2, 1, 0), (3, 0, 0))
     found = resolved([0b100, B], [0b100, B], targets=(0, 1, 2), gates=(-1, 0, -1), reports=reports)
     assert found == [0, 0, 0, B]
 
