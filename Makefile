@@ -34,8 +34,9 @@ help: ## this list
 up: $(PROJECT) ## install, start the service with a demo shop, keep running (HOST= PORT= DATA_DIR=)
 	@exec $(BIN)/footfall demo --host "$(HOST)" --port "$(PORT)" --data-dir "$(DATA_DIR)"
 
+# One more at once than the two cores this is kept under 15 minutes on: tests wait for Postgres and other processes.
 test: $(INSTALLED_DEV) ## all tests that are not measurements (ARGS="-k funnel")
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 faults: $(INSTALLED_DEV) ## kill, freeze, fill and cut off on purpose, a quarter of an hour (as root: all of it)
 	$(BIN)/python -m pytest -n 0 -v -rs -o console_output_style=times -m "" $(ARGS) tests/faults
