@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from app.domain.context import Campaign, Channel
 from app.domain.storefront import Storefront
+from app.domain.time_range import MICROSECONDS_PER_SECOND
 from app.match.actors import group_by_actor, person_ids
+from app.match.rules import Bools, Int32s, Int64s
 from app.match.sessions import split_sessions
 from app.mirror.columns import NOT_SET
 from app.mirror.scan import Matches, Scan, Subject
@@ -17,28 +18,24 @@ from app.mirror.scan import Matches, Scan, Subject
 CHANNEL = Subject("channel", is_dimension=True)
 # Whatever else is asked of an order is of the event that reports it.
 OF_LANDING = frozenset(Subject(name, is_dimension=True) for name in (*Campaign._fields, "referrer_host", "referrer"))
-US_PER_SECOND = 1_000_000
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 class _Told(NamedTuple):
     """Events, one element each. person: see `person_ids`."""
 
-    row_number: Ints
-    person: Ints
-    occurred_at_us: Ints
-    seq: npt.NDArray[np.int32]
-    stored: Ints
+    row_number: Int64s
+    person: Int64s
+    occurred_at_us: Int64s
+    seq: Int32s
+    stored: Int64s
 
-    def only(self, chosen: Bools | Ints) -> "_Told":
+    def only(self, chosen: Bools | Int64s) -> "_Told":
         return _Told._make(column[chosen] for column in self)
 
 
 def landing_rows(
-    scan: Scan, storefront: Storefront, orders: Matches, person: Ints, *, include_bots: bool, as_of_us: int | None
-) -> Ints:
+    scan: Scan, storefront: Storefront, orders: Matches, person: Int64s, *, include_bots: bool, as_of_us: int | None
+) -> Int64s:
     """Per order event the row_number of the first event of its session of which a channel is known. Itself where there
     is none, and where it says itself that it happened offline.
 
@@ -50,7 +47,9 @@ def landing_rows(
     told = _every_event(scan, int(orders.occurred_at_us.max()) + 1, include_bots=include_bots, as_of_us=as_of_us)
     pieces = [piece.only(np.isin(piece.person, person)) for piece in told]
     events = _Told._make(map(np.concatenate, zip(*pieces, strict=True)))
-    landing_of = _landing(events, channel.codes != NOT_SET, storefront.session_timeout_seconds * US_PER_SECOND)
+    landing_of = _landing(
+        events, channel.codes != NOT_SET, storefront.session_timeout_seconds * MICROSECONDS_PER_SECOND
+    )
     is_offline = np.array([*(text == Channel.OFFLINE for text in channel.texts), False])
     return np.where(is_offline[channel.codes[orders.row_number]], orders.row_number, landing_of[orders.row_number])
 
@@ -72,7 +71,7 @@ def _every_event(scan: Scan, end_us: int, *, include_bots: bool, as_of_us: int |
     yield _Told(chosen, person, at_us, rows.seq[chosen], rows.stored[chosen])
 
 
-def _landing(events: _Told, has_channel: Bools, timeout_us: int) -> Ints:
+def _landing(events: _Told, has_channel: Bools, timeout_us: int) -> Int64s:
     """By row_number that of the event with which the session began.
 
     has_channel: by row_number. Events of persons that are not asked for are their own.
