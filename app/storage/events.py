@@ -1,4 +1,4 @@
-"""The Postgres sink: one transaction that stores many requests' events, their identities and what was refused."""
+"""The Postgres sink: one commit that stores many requests' events and what was refused, after who is new in them."""
 
 import asyncio
 import contextlib
@@ -106,8 +106,8 @@ class PostgresSink:
     ) -> list[Outcome]:
         """The usual path. Raises UniqueViolationError when some event is known already.
 
-        With nothing to add but events and the ledger, one message does it all, and Postgres makes a transaction of
-        it by itself: two round trips instead of five, which small commits feel.
+        With nothing refused, one message has the events and the ledger, and Postgres makes a transaction of it by
+        itself: two round trips instead of five, which small commits feel.
         """
         if refused or not events:
             return await self._transaction(events, refused, received, _copy_all)
