@@ -9,8 +9,9 @@ import numpy as np
 
 from app.match import timelines as match
 from app.match.actors import person_ids
+from app.match.picking import Asked, Picked, Source, pick
 from app.match.rules import Int64s
-from app.match.timelines import Asked, Picked, Timelines, changed_visitors, events_of, pick, places_of, timelines_of
+from app.match.timelines import Timelines, changed_visitors, events_of, places_of, timelines_of
 from app.mirror.scan import TIME_MAX_US, Links, Rows, Scan, Wanted
 
 BYTES_PER_EVENT = 20  # of timelines; a person's own take as much again, of eight events or so
@@ -73,10 +74,7 @@ def pick_wanted(
         return None
     every_from_us = TIME_MAX_US if every_event_from_us is None else every_event_from_us
     asked = Asked(*by_name, every_from_us, min(end_us, TIME_MAX_US), len(look.rows.name_id), include_bots)
-    pieces = [pick(look.kept, asked, look.left_out)]
-    if len(look.recent.person):
-        pieces.append(pick(look.recent, asked, NO_PERSON))
-    picked = match.join(pieces)
+    picked = pick([Source(look.kept, look.left_out), Source(look.recent, NO_PERSON)], asked)
     scan.events_read += len(picked.mask)
     return picked, look.rows
 

@@ -8,11 +8,12 @@ from app.match.first import keep_firsts, no_firsts
 from app.match.gaps import missing_before
 from app.match.gates import Bits, blank_persons, resolve
 from app.match.orders import OrderIds, find_reports
+from app.match.picking import Asked, Picked, Source, in_order, pick
 from app.match.presence import Spans, mark_presence, no_presence
 from app.match.reasons import why_stopped
 from app.match.rules import Exclusions, Lanes, Rules
 from app.match.sessions import split_sessions
-from app.match.timelines import Asked, Picked, Rows, changed_visitors, first_rows, in_order, pick, timelines_of
+from app.match.timelines import Rows, changed_visitors, first_rows, timelines_of
 
 
 def compile_matchers() -> None:
@@ -26,7 +27,7 @@ def compile_matchers() -> None:
     rows = Rows(one - 1, number, one, number, one, np.zeros(1, np.bool_))
     asked = Asked(mask, one, one, 0, 1, 1, True)
     timelines = timelines_of(persons, rows)
-    in_order(pick(timelines, asked, none), mask, number, one)
+    in_order(pick([Source(timelines, none)], asked), mask, number, one)
     first_rows(timelines, persons, 1, 1, include_bots=True)
     twice = np.ones(2, np.int64)
     in_order(Picked(2 * np.arange(2), one, twice - 1, twice, twice.view(np.uint64)), twice.view(np.uint64), number, one)

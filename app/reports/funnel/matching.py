@@ -13,9 +13,9 @@ from app.match.actors import group_by_actor, person_ids
 from app.match.chains import match_chains
 from app.match.gates import blank_persons, resolve
 from app.match.orders import NO_REPORTS, OrderIds, OrderReports, find_reports
+from app.match.picking import in_order
 from app.match.rules import NEVER, Chains, Exclusions, Int64s, Lanes, Rules, Sequences, UInt64s
 from app.match.sessions import split_sessions
-from app.match.timelines import in_order
 from app.mirror.columns import Subject
 from app.mirror.scan import Links, Matches, Scan, Whose
 from app.reports.funnel.targets import Targets, targets_of

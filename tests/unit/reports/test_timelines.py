@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.domain.funnel import Alternative
 from app.match.actors import group_by_actor
-from app.match.timelines import in_order
+from app.match.picking import in_order
 from app.mirror.resident import BYTES_PER_EVENT
 from app.mirror.scan import Scan, Wanted
 from app.reports import timelines
