@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
+from app.domain.time_range import to_us
 from app.errors import FootfallError, Unavailable
 from app.mirror.columns import ColumnCache
 from app.mirror.erase import follow_erasures, holds_erased, write_anew
@@ -29,7 +29,6 @@ from app.mirror.versions import Versions
 
 logger = logging.getLogger(__name__)
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REBUILD_RETRY_SECONDS = 5
 STOP_RETRY_SECONDS = 1
 # Writing the file anew, to be rid of erased bytes, costs as much as a first look; so not after every single erasure.
@@ -46,6 +45,8 @@ LOOK = """
            EXISTS (SELECT FROM event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())) AS from_the_future
     FROM instance
 """
+# Purpose: whether anything has happened since the last look: equal snapshots see the same rows.
+GLANCE = "SELECT instance_id::text, pg_current_snapshot()::text, now() FROM instance"
 # Purpose: which rows a look copies: visible now, and not in the snapshot of the last look, {seen}.
 NEW = "xid >= '{xmin}' AND NOT pg_visible_in_snapshot(xid, '{seen}')"
 
@@ -63,6 +64,14 @@ class Progress:
 
     as_of_us: int
     event_count: int
+
+
+class Seen(NamedTuple):
+    """All of it that `snapshot` shows is in; nothing else was stored before as_of_us. instance_id: of the database."""
+
+    instance_id: str
+    snapshot: str
+    as_of_us: int
 
 
 class Mirror:
@@ -84,6 +93,7 @@ class Mirror:
         self._rewritten = float("-inf")
         self._closing = threading.Event()
         self.progress: Progress | None = None
+        self.seen: Seen | None = None
         self.trouble: str | None = None  # what an operator has to mend before the mirror can go on
 
     @property
@@ -123,7 +133,7 @@ class Mirror:
 
     def _forget(self) -> None:
         """The file is closed, and another one may come."""
-        self._duckdb, self.progress = None, None
+        self._duckdb, self.progress, self.seen = None, None, None
         self._numbering.forget()
         self.columns.clear()
 
@@ -203,6 +213,7 @@ class Mirror:
             return self.progress
 
     def _disconnect(self) -> None:
+        self.seen = None  # a Postgres that was away may have been put back to what it was
         if self._postgres is not None:
             postgres, self._postgres = self._postgres, None
             postgres.close()
@@ -213,10 +224,12 @@ class Mirror:
         if self._postgres is None:
             self._postgres = connect(self._postgres_url)
         with self._postgres.cursor() as postgres, self.cursor() as mirror:
+            if (unchanged := self._glance(postgres)) is not None:
+                return unchanged
             postgres.execute(BEGIN)
             mirror.execute("BEGIN")
             try:
-                progress, touched, rows_went = self._copy_new(postgres, mirror)
+                progress, touched, rows_went, seen = self._copy_new(postgres, mirror)
                 mirror.execute("COMMIT")
             except BaseException:
                 self._numbering.forget()  # what was new is undone with the rest
@@ -227,11 +240,23 @@ class Mirror:
                 self.columns.clear()
                 self.versions.bump_all()
             self.versions.bump(touched)  # once committed: who sees the new number finds the new rows
+            self.seen = seen
             postgres.execute("COMMIT")
         return progress
 
-    def _copy_new(self, postgres: Any, mirror: duckdb.DuckDBPyConnection) -> tuple[Progress, set[int], bool]:
-        """Returns how far the mirror is then, the storefronts that got rows, and whether rows went."""
+    def _glance(self, postgres: Any) -> Progress | None:
+        """None when there may be something new. A look would take ten times as long to find nothing."""
+        if self.seen is None or self.progress is None:
+            return None
+        postgres.execute(GLANCE)
+        instance_id, snapshot, now = postgres.fetchone()
+        if (instance_id, snapshot) != self.seen[:2]:
+            return None
+        self.seen = self.seen._replace(as_of_us=to_us(now))
+        return replace(self.progress, as_of_us=self.seen.as_of_us)
+
+    def _copy_new(self, postgres: Any, mirror: duckdb.DuckDBPyConnection) -> tuple[Progress, set[int], bool, Seen]:
+        """Returns how far the mirror is then, the storefronts that got rows, whether rows went, and what was seen."""
         postgres.execute(LOOK)
         instance_id, snapshot, xmax, now, from_the_future = postgres.fetchone()
         if from_the_future:
@@ -241,14 +266,14 @@ class Mirror:
         new = self._what_is_new(mirror, instance_id, int(xmax))
         copied, touched = copy_rows(postgres, mirror, new, self._numbering)
         erased = follow_erasures(postgres, mirror, new)
-        as_of_us = (now - EPOCH) // timedelta(microseconds=1)
+        seen = Seen(instance_id, snapshot, to_us(now))
         mirror.execute(
             "UPDATE follower SET instance_id = ?, snapshot = ?, as_of_us = ?",
-            [instance_id, snapshot, as_of_us],
+            list(seen),
         )
         if erased or new == "TRUE" or not self.progress:
-            return Progress(as_of_us, _count(mirror)), touched, bool(erased) or new == "TRUE"
-        return Progress(as_of_us, self.progress.event_count + copied), touched, False
+            return Progress(seen.as_of_us, _count(mirror)), touched, bool(erased) or new == "TRUE", seen
+        return Progress(seen.as_of_us, self.progress.event_count + copied), touched, False, seen
 
     def _what_is_new(self, mirror: duckdb.DuckDBPyConnection, instance_id: str, xmax: int) -> str:
         """The condition on Postgres' rows; everything when the mirror is empty or of another database's past."""

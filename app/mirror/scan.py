@@ -340,9 +340,15 @@ def open_scan(mirror: Mirror, storefront_id: int) -> Iterator[Scan]:
         generation = mirror.columns.generation  # first: what was erased before it changed, the look does not see
         cursor.execute("BEGIN")
         try:
-            row = first_row(cursor.execute("SELECT as_of_us FROM follower"))
-            as_of_us = row[0] if row else None
-            assert as_of_us is not None, "catch_up() comes first"
-            yield Scan(storefront_id, as_of_us, cursor, mirror.columns, generation)
+            yield Scan(storefront_id, _as_of_us(mirror, cursor), cursor, mirror.columns, generation)
         finally:
             cursor.execute("ROLLBACK")
+
+
+def _as_of_us(mirror: Mirror, cursor: duckdb.DuckDBPyConnection) -> int:
+    """The file's time is that of the look that wrote it; the follower knows if nothing has happened since."""
+    row = first_row(cursor.execute("SELECT instance_id, snapshot, as_of_us FROM follower"))
+    assert row is not None
+    assert row[2] is not None, "catch_up() comes first"
+    seen = mirror.seen
+    return seen.as_of_us if seen is not None and seen[:2] == row[:2] else int(row[2])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.time_range import from_us
+from app.mirror import follow
 from app.mirror.follow import Mirror
 from app.mirror.scan import open_scan
 from app.storage.database import DatabaseUrl
@@ -220,6 +221,33 @@ def test_as_of_lies_before_everything_that_is_not_in(mirror: Mirror, database: D
         surely_in = [v for (v, _), (_, after) in pairwise(committed) if after <= from_us(as_of_us)]
         assert seen.issuperset(surely_in)
     assert [as_of for as_of, _ in looks] == sorted(as_of for as_of, _ in looks)
+
+
+def test_where_nothing_has_happened_a_look_asks_nothing_else_and_the_time_goes_on(
+    mirror: Mirror, database: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(database, 1)
+    before = mirror.catch_up()
+    monkeypatch.setattr(follow, "copy_rows", lambda *_: pytest.fail("events were asked for"))
+    after = mirror.catch_up()
+    assert (after.event_count, after.as_of_us > before.as_of_us) == (before.event_count, True)
+    with open_scan(mirror, 1) as scan:
+        assert scan.as_of_us == after.as_of_us
+
+
+def test_a_scan_goes_by_the_file_where_the_follower_has_not_noted_yet_what_it_saw(
+    mirror: Mirror, database: DatabaseUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(database, 1)
+    first = mirror.catch_up()
+    with open_scan(mirror, 1) as scan:
+        assert scan.as_of_us == first.as_of_us
+    store(database, 2)
+    seen_before = mirror.seen
+    mirror.catch_up()
+    monkeypatch.setattr(mirror, "seen", seen_before)  # as in the moment between the commit and its being noted
+    with open_scan(mirror, 1) as scan:
+        assert scan.as_of_us > first.as_of_us
 
 
 def test_a_scan_sees_one_state_whatever_is_added_meanwhile(mirror: Mirror, database: DatabaseUrl) -> None:

@@ -119,6 +119,7 @@ def test_in_any_number_of_parts_what_is_wanted_is_picked(parts: int, monkeypatch
             for _ in range(random.randrange(12))
         ]
         held = timelines(*events)
+        places = {person: place for place, person in enumerate(held.person.tolist())}
         wanted = asked(
             *((random.choice((0, 1, 2)), random.randrange(9), random.randrange(10)) for _ in range(3)),
             every_from=random.choice((4, 8, FOREVER)),
@@ -126,7 +127,10 @@ def test_in_any_number_of_parts_what_is_wanted_is_picked(parts: int, monkeypatch
             row_count=random.choice((6, FOREVER)),
             include_bots=random.random() < 0.5,
         )
-        assert picked(held, wanted) == wanted_of(events, held, wanted)
+        left_out = sorted(random.sample(range(len(held.person)), random.randrange(len(held.person) + 1)))
+        found = wanted_of(events, held, wanted)
+        expected = {person: found[person] for person in found if places[person] not in left_out}
+        assert picked(held, wanted, left_out) == expected
 
 
 # Parts
@@ -156,6 +160,12 @@ def test_what_came_since_is_picked_beside_what_is_held(monkeypatch: pytest.Monke
     sources = [Source(held, np.array([1])), Source(recent, np.array([2]))]
     found = by_person(pick(sources, asked((1, 2, FOREVER))))
     assert list(found.items()) == [(3, [(3, 4, 1)]), (2, [(1, 2, 1), (2, 3, 1), (3, 5, 1)])]
+
+
+def test_who_is_left_out_takes_no_room_from_the_part_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    split_into(2, monkeypatch)
+    held = timelines(*(Event(person, at) for person in (1, 2, 3, 4) for at in (0, 1)))
+    assert list(picked(held, asked((1, 0, FOREVER)), left_out=[2])) == [1, 2, 4]
 
 
 def test_nothing_is_picked_from_no_source_with_events() -> None:
