@@ -29,7 +29,7 @@ from app.commands.keys import keys_app
 from app.commands.ledger import ledger_app
 from app.commands.quarantine import quarantine_app
 from app.commands.webhooks import webhooks_app
-from app.config import IMPORT_KEY_VARIABLE, KEYS_FILE, Settings
+from app.config import IMPORT_KEY_VARIABLE, KEYS_FILE, WORKER_FOLDER, Role, Settings
 from app.domain.storefront import Storefront
 from app.errors import FootfallError
 from app.importers import IMPORT_NAMES, importer_of
@@ -56,6 +56,11 @@ app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(ledger_app, name="ledger")
 
 
+# For commands, reports and whoever looks with psql; and for one process that takes events.
+CONNECTIONS = 50
+WORKER_CONNECTIONS = 10
+
+
 @contextmanager
 def watched_database(settings: Settings) -> Iterator[tuple[DatabaseUrl, Callable[[], int]]]:
     """As `database`, but an embedded Postgres that dies is started again; beside the address, how often it was."""
@@ -63,7 +68,8 @@ def watched_database(settings: Settings) -> Iterator[tuple[DatabaseUrl, Callable
         with database(settings) as url:
             yield url, lambda: 0
         return
-    with EmbeddedPostgres(settings.data_dir) as postgres, PostgresWatch(postgres) as watch:
+    connections = {"max_connections": str(CONNECTIONS + settings.workers * WORKER_CONNECTIONS)}
+    with EmbeddedPostgres(settings.data_dir, settings=connections) as postgres, PostgresWatch(postgres) as watch:
         yield DatabaseUrl.parse(postgres.url), lambda: watch.restart_count
 
 
@@ -72,17 +78,26 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
     data_dir: DataDir = None,
+    role: Annotated[Role | None, typer.Option(help="Take events, answer reports, or both.", show_default="all")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that take events; needs --role collect.", show_default="1")
+    ] = None,
 ) -> None:
     """Run the service until it is stopped."""
     from app.server import only_service, run_server, stop_on_signals, suppress_stop
 
     stop_on_signals()
-    settings = load_settings(host=host, port=port, data_dir=data_dir)
+    settings = load_settings(host=host, port=port, data_dir=data_dir, role=role, workers=workers)
     # A stop by a signal comes as SystemExit, through every `finally`; it is no failure, and the end of this.
     with suppress_stop(), only_service(settings), watched_database(settings) as (url, postgres_restarts):
         if settings.migrate_on_start:
             _migrate_first(settings, url)
-        run_server(settings, url, postgres_restarts)
+        if settings.workers > 1:
+            from app.supervisor import run_workers
+
+            run_workers(settings, url, postgres_restarts)
+        else:
+            run_server(settings, url, postgres_restarts)
     leave_threads_behind()
 
 
@@ -91,7 +106,9 @@ def _migrate_first(settings: Settings, url: DatabaseUrl) -> None:
     try:
         migrate(url)
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
-        if not (settings.spool_max_bytes and (settings.data_dir / KEYS_FILE).exists()):
+        folders = [settings.data_dir, *settings.data_dir.glob(f"{WORKER_FOLDER}*")]
+        knows_keys = any((folder / KEYS_FILE).exists() for folder in folders)
+        if not (settings.spool_max_bytes and settings.role.collects and knows_keys):
             raise
         errors.print("Postgres is away: events go to the spool until it is back.", style="yellow", highlight=False)
 

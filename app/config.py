@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,7 +13,25 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_PREFIX = "FOOTFALL_"
 KEYS_FILE = "keys.json"  # in data_dir: the keys known last, see storage/key_copy.py
+WORKER_FOLDER = "worker-"  # in data_dir, with the worker's number
+SPOOL_FILE = "spool.sqlite"  # in data_dir: events that wait for Postgres
 IMPORT_KEY_VARIABLE = "FOOTFALL_KEY"  # no setting of the service: the key that `footfall import` sends with
+
+
+class Role(StrEnum):
+    """What a service process is for."""
+
+    ALL = "all"
+    COLLECT = "collect"
+    REPORT = "report"
+
+    @property
+    def collects(self) -> bool:
+        return self is not Role.REPORT
+
+    @property
+    def reports(self) -> bool:
+        return self is not Role.COLLECT
 
 
 class Settings(BaseSettings):
@@ -23,6 +43,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".footfall")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65_535)
+    role: Role = Role.ALL
+    workers: int = Field(1, ge=1, le=64)
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
     migrate_on_start: bool = True
@@ -73,6 +95,15 @@ class Settings(BaseSettings):
         return [_network(part.strip()) for part in given.split(",") if part.strip()]
 
     @model_validator(mode="after")
+    def _workers_collect(self) -> Self:
+        if self.workers > 1 and self.role is not Role.COLLECT:
+            raise ValueError(
+                f"FOOTFALL_WORKERS={self.workers} needs FOOTFALL_ROLE=collect: workers only take events. Run reports "
+                "beside them, in a process of their own with FOOTFALL_ROLE=report"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _limits_fit_together(self) -> Self:
         if self.buffer_max_events < self.request_max_events:
             raise ValueError(
@@ -95,6 +126,44 @@ class Settings(BaseSettings):
         if self.geoip_file is not None and not self.geoip_file.is_file():
             raise ValueError(f"FOOTFALL_GEOIP_FILE: there is no file {self.geoip_file}")
         return self
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of several processes that collect side by side. number: from 1. data_dir: of all of them."""
+
+    number: int
+    count: int
+    data_dir: Path
+
+    @property
+    def is_first(self) -> bool:
+        """It does what is to be done once for all."""
+        return self.number == 1
+
+    @property
+    def folder(self) -> Path:
+        """What it has for itself: its spool above all."""
+        return self.data_dir / f"{WORKER_FOLDER}{self.number}"
+
+    @property
+    def socket(self) -> Path:
+        """Where the others ask for its metrics."""
+        return self.folder / "metrics.sock"
+
+    @property
+    def others(self) -> "list[Worker]":
+        return [replace(self, number=number) for number in range(1, self.count + 1) if number != self.number]
+
+    def settings(self, settings: Settings) -> Settings:
+        """Those of a service process with a data directory of its own, and with its share of the rate limits."""
+        changes = {
+            "data_dir": self.folder,
+            "workers": 1,
+            "key_events_per_second": settings.key_events_per_second / self.count,
+            "address_requests_per_second": settings.address_requests_per_second / self.count,
+        }
+        return settings.model_copy(update=changes)
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

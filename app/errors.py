@@ -104,6 +104,13 @@ class UnsupportedType(FootfallError):
     type_slug = "unsupported-type"
 
 
+class Misdirected(FootfallError):
+    """Another process of this service answers that"""
+
+    status = 421
+    type_slug = "misdirected"
+
+
 class Invalid(FootfallError):
     """The request has faults"""
 

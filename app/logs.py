@@ -5,7 +5,9 @@ import logging
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 # What the standard library puts on every record, and uvicorn's second copy of its message in colour.
 _NOT_FACTS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -17,12 +19,18 @@ _TALKATIVE = ("asyncio", "httpcore", "httpx", "numba")
 class JsonLines(logging.Formatter):
     """One record, one line, one JSON object; anything hostile in a value is escaped by JSON."""
 
+    def __init__(self, facts: Mapping[str, object] = MappingProxyType({})) -> None:
+        """facts: added to each line."""
+        super().__init__()
+        self._facts = facts
+
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
             "ts": _rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._facts,
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
@@ -32,10 +40,11 @@ class JsonLines(logging.Formatter):
         return _json_line(fields)
 
 
-def configure_logging(level: str) -> None:
-    """Send all logging to stdout as JSON lines. Start uvicorn with `log_config=None`, or it undoes this."""
+def configure_logging(level: str, **facts: object) -> None:
+    """Send all logging to stdout as JSON lines, each with these facts. Start uvicorn with `log_config=None`, or it
+    undoes this."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(facts))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from app.tallies import TalliedCounter, TalliedHistogram
 
@@ -248,6 +249,12 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.worker_up = Gauge(
+            "footfall_worker_up",
+            "Whether a worker answers the one that was asked, 1 or 0; operators: alert on 0.",
+            ["worker"],
+            registry=registry,
+        )
         self.build_info = Gauge(
             "footfall_build_info",
             "Always 1; the labels say what is running.",
@@ -255,18 +262,7 @@ class Metrics:
             registry=registry,
         )
 
-    def announce(
-        self,
-        *,
-        version: str,
-        formats: Iterable[str],
-        outcomes: Iterable[str],
-        reasons: Iterable[str],
-        stages: Iterable[str],
-        steps: Iterable[str],
-        reports: Iterable[str],
-        failures: Iterable[str],
-    ) -> None:
+    def announce(self, version: str) -> None:
         """Touch every label value once, so that zeros exist before the first event."""
         self.build_info.labels(version, platform.python_version()).set(1)
         for counter, values in (
@@ -276,6 +272,18 @@ class Metrics:
         ):
             for value in values:
                 counter.labels(value)
+
+    def announce_ingest(
+        self,
+        *,
+        formats: Iterable[str],
+        outcomes: Iterable[str],
+        reasons: Iterable[str],
+        stages: Iterable[str],
+        steps: Iterable[str],
+        failures: Iterable[str],
+    ) -> None:
+        """As `announce`, for a process that takes events."""
         outcomes, reasons = tuple(outcomes), tuple(reasons)
         for format_name in formats:
             self.customers_refused.labels(format_name)
@@ -287,10 +295,35 @@ class Metrics:
             self.stage_events.labels(stage)
         for step in steps:
             self.step_seconds.labels(step)
-        for report in reports:
-            self.report_seconds.labels(report)
         for failure in failures:
             self.flush_failures.labels(failure)
+
+    def leave_out(self, metrics: Iterable[Collector]) -> None:
+        """What this process does not look after: a zero would be taken for an answer."""
+        for metric in metrics:
+            self.registry.unregister(metric)
+
+    @property
+    def of_tables(self) -> tuple[Collector, ...]:
+        """What one process finds out for all."""
+        return (self.ledger_imbalance, self.ledger_audit_difference, self.partitions_ahead_months)
+
+    @property
+    def of_reports(self) -> tuple[Collector, ...]:
+        return (
+            self.mirror_lag_seconds,
+            self.mirror_events,
+            self.report_seconds,
+            self.report_cache,
+            self.funnel_entered,
+            self.funnel_converted,
+            self.funnel_conversion_ratio,
+            self.funnel_reached,
+            self.funnel_value,
+            self.funnel_period_start,
+            self.funnel_refreshed,
+            self.funnel_refresh_failures,
+        )
 
     def watch_buffer(self, events: Callable[[], float], oldest_age_seconds: Callable[[], float]) -> None:
         self.buffer_events.set_function(events)

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 
 from app.compiled_code import cache_folder
-from app.config import Settings
+from app.config import WORKER_FOLDER, Role, Settings, Worker
 from app.connection import Connection, ConnectionLimits
 from app.errors import FootfallError
 from app.logs import configure_logging
@@ -36,6 +36,8 @@ ANSWER_SHARE = 0.7  # of the time to stop, for answering what is under way; the 
 # Connections that are refused but still open, Postgres, the mirror, logs.
 OTHER_FILES = 2_000
 PRIVATE_FILES = ("mirror.duckdb*", "spool.*", "keys.json*", "demo.json", "serve.log")
+LOCK_FILE = "serve.lock"  # held in its folder by each service, and by each worker
+WORKERS_END_SECONDS = 60.0  # more than a stop takes, unless the settings give it much time
 STARTUP_FAILURE = 3  # exit code, as uvicorn's
 
 logger = logging.getLogger(__name__)
@@ -66,19 +68,46 @@ class CannotServe(FootfallError):
 
 @contextmanager
 def only_service(settings: Settings) -> Iterator[None]:
-    """Holds the data directory for one service, and sees that the port is free. Raises CannotServe.
+    """Holds the data directory for one service, or one of each role, and sees that the port is free.
 
-    Before anything is started, so that the reason is one line.
+    Before anything is started, so that the reason is one line. Raises CannotServe.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.data_dir / "serve.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            detail = f"Another service runs on {settings.data_dir}: stop it, or choose another --data-dir."
-            raise CannotServe(detail) from error
+    is_all = settings.role is Role.ALL
+    with ExitStack() as locks:
+        locks.enter_context(_locked(settings.data_dir / LOCK_FILE, fcntl.LOCK_EX if is_all else fcntl.LOCK_SH))
+        if not is_all:
+            locks.enter_context(_locked(settings.data_dir / f"serve.{settings.role}.lock", fcntl.LOCK_EX))
+        if settings.role.collects:
+            _await_workers(settings.data_dir)
         _check_port(settings)
         yield
+
+
+@contextmanager
+def _locked(path: Path, kind: int) -> Iterator[None]:
+    """The kernel gives it back when the process ends. Raises CannotServe."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            detail = f"Another service runs on {path.parent}: stop it, or choose another --data-dir."
+            raise CannotServe(detail) from error
+        yield
+
+
+def _await_workers(data_dir: Path) -> None:
+    """Workers of a service that was killed still answer what is under way, and use their spools. Raises CannotServe."""
+    give_up_at = time.monotonic() + WORKERS_END_SECONDS
+    for folder in data_dir.glob(f"{WORKER_FOLDER}*"):
+        while True:
+            try:
+                with _locked(folder / LOCK_FILE, fcntl.LOCK_EX):
+                    break
+            except CannotServe:
+                if time.monotonic() > give_up_at:
+                    raise
+            time.sleep(TICK_SECONDS)
 
 
 def _check_port(settings: Settings) -> None:
@@ -97,16 +126,43 @@ def run_server(settings: Settings, url: DatabaseUrl, postgres_restarts: Callable
 
     postgres_restarts: how often a dead embedded Postgres was started again.
     """
-    configure_logging(settings.log_level)
-    os.umask(0o077)  # mirror, spool and copies hold what people did
-    make_private(settings.data_dir)
-    # Compiled matchers are cached beside the data, as the code's own folder may be read-only.
-    compiled = Path(os.environ.get("NUMBA_CACHE_DIR") or settings.data_dir / "numba")
-    os.environ["NUMBA_CACHE_DIR"] = str(cache_folder(compiled))
+    _prepare_process(settings)
     from app.main import create_app  # after the cache's place is set: numba reads it when it is imported
 
-    server = Server(create_app(settings, url, postgres_restarts=postgres_restarts), settings)
-    server.run()
+    _run(create_app(settings, url, postgres_restarts=postgres_restarts), settings, None)
+
+
+def run_worker(
+    worker: Worker,
+    settings: Settings,
+    url: DatabaseUrl,
+    postgres_restarts: Callable[[], int],
+    listeners: list[socket.socket],
+) -> None:
+    """As `run_server`, for one of several processes. settings: of the whole service. listeners: bound, its own."""
+    own = worker.settings(settings)
+    own.data_dir.mkdir(exist_ok=True)
+    with _locked(own.data_dir / LOCK_FILE, fcntl.LOCK_EX):
+        _prepare_process(own, worker=worker.number)
+        from app.main import create_app
+
+        _run(create_app(own, url, worker=worker, postgres_restarts=postgres_restarts), own, listeners)
+
+
+def _prepare_process(settings: Settings, **facts: object) -> None:
+    """facts: for each line of the log."""
+    configure_logging(settings.log_level, **facts)
+    os.umask(0o077)  # mirror, spool and copies hold what people did
+    make_private(settings.data_dir)
+    if settings.role.reports:
+        # Compiled matchers are cached beside the data, as the code's own folder may be read-only.
+        compiled = Path(os.environ.get("NUMBA_CACHE_DIR") or settings.data_dir / "numba")
+        os.environ["NUMBA_CACHE_DIR"] = str(cache_folder(compiled))
+
+
+def _run(app: "Application", settings: Settings, listeners: list[socket.socket] | None) -> None:
+    server = Server(app, settings)
+    server.run(listeners)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 

@@ -1,4 +1,4 @@
-"""What the service does beside answering: it keeps tables, mirror, answers and its own memory in order."""
+"""What the service does beside answering, in every role: it keeps tables and its own memory in order."""
 
 import asyncio
 import atexit
@@ -8,21 +8,14 @@ from functools import cache, partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.background import background_threads
 from app.clock import Clock
 from app.config import Settings
 from app.errors import FootfallError
 from app.jobs import Jobs, attempt, until_done, within
 from app.metrics import Metrics
-from app.mirror.follow import Mirror
 from app.ops.ledger_watch import AUDIT_INTERVAL_SECONDS, WATCH_INTERVAL_SECONDS, LedgerWatch
 from app.persons.eraser import WATCH_SECONDS, Eraser
-from app.reports.answers import Answers
-from app.reports.funnel import FUNNEL
-from app.reports.published import PublishedFunnels
-from app.reports.warm import compile_matchers
 from app.storage.database import DatabaseUrl, current_revision, is_behind, migrate
-from app.storage.funnels import list_published
 from app.storage.partitions import ensure_months, months_ahead
 from app.storage.retention import enforce_retention
 
@@ -30,7 +23,6 @@ MIGRATION_RETRY_SECONDS = 2.0
 ERASE_INTERVAL_SECONDS = 1
 PARTITION_CHECK_SECONDS = 600
 RETENTION_CHECK_SECONDS = 60  # it runs once a day
-REWRITE_CHECK_SECONDS = 5
 PARTITION_START_SECONDS = 15  # a start does not wait longer for partitions: events do without
 # New objects between two looks for garbage; with Python's own 700, events that wait for their commit are looked
 # through again and again, a tenth of all work.
@@ -60,17 +52,6 @@ async def _catch_up_start(settings: Settings, engine: AsyncEngine, url: Database
     await ensure_months(engine, clock.now())
 
 
-def look_after_reports(
-    jobs: Jobs, settings: Settings, reading: AsyncEngine, answers: Answers, clock: Clock, metrics: Metrics
-) -> None:
-    interval_seconds = settings.publish_interval_seconds
-    load = partial(list_published, reading, settings.published_funnels_max)
-    ask = partial(answers.result, FUNNEL)
-    published = PublishedFunnels(load, ask, metrics, clock, retry_seconds=interval_seconds)
-    jobs.repeat("outdated answers", answers.drop_outdated, settings.mirror_interval_seconds)
-    jobs.repeat("published funnels", published.refresh, interval_seconds)
-
-
 def watch_over_tables(
     jobs: Jobs, engine: AsyncEngine, url: DatabaseUrl, ledger: LedgerWatch, clock: Clock, metrics: Metrics
 ) -> None:
@@ -94,48 +75,19 @@ def watch_over_tables(
     jobs.repeat("retention", retain, RETENTION_CHECK_SECONDS)
 
 
-def look_after_mirror(jobs: Jobs, mirror: Mirror, interval_seconds: float) -> None:
-    async def follow() -> None:
-        await asyncio.to_thread(mirror.catch_up)
-
-    async def rewrite() -> None:
-        await asyncio.to_thread(mirror.rewrite_when_due)
-
-    jobs.repeat("follow", follow, interval_seconds)
-    jobs.repeat("rewrite mirror", rewrite, REWRITE_CHECK_SECONDS)
-
-
 def look_after_erasures(jobs: Jobs, eraser: Eraser) -> None:
     jobs.repeat("erasures watched", eraser.watch, WATCH_SECONDS)
     jobs.repeat("erasures from the spool", eraser.clear_spool, ERASE_INTERVAL_SECONDS)
     jobs.repeat("erasures", eraser.work, ERASE_INTERVAL_SECONDS)
 
 
-def start_compiling(jobs: Jobs) -> asyncio.Event:
-    """Which is set when it is done."""
-    compiled = asyncio.Event()
-    jobs.run_once("compile", _compile(compiled))
-    return compiled
-
-
-async def _compile(compiled: asyncio.Event) -> None:
-    """In a thread of its own, since the end of the loop waits for the loop's, and a stop need not wait for a compiler.
-
-    Then everything that stays for good is there. The garbage collector need not look through it again and again:
-    with the compiler's many objects a full collection takes 0.1 s, in which no request is answered.
-    """
-    threads = background_threads(1)
-    try:
-        await asyncio.get_running_loop().run_in_executor(threads, compile_matchers)
-    finally:
-        threads.shutdown(wait=False)
-        compiled.set()
-    _settle_memory()
-
-
 @cache
-def _settle_memory() -> None:
-    """Once in a process; for its end, libraries want what is frozen to be freed like everything else."""
+def settle_memory() -> None:
+    """Everything that stays for good is there: the garbage collector need not look through it again and again.
+
+    With a compiler's many objects a full collection takes 0.1 s, in which no request is answered. Once in a process;
+    for its end, libraries want what is frozen to be freed like everything else.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)

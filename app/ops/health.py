@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.clock import Clock
-from app.mirror.follow import Mirror
 from app.outage import outage
 from app.storage.database import current_revision, is_behind, newest_revision
 from app.storage.partitions import months_ahead
+
+if TYPE_CHECKING:  # DuckDB and Arrow take 100 MB, which a collector has no use for
+    from app.mirror.follow import Mirror
 
 ANSWER_SECONDS = 0.8  # probes often give up after 1 s
 LOOK_SECONDS = 3.0
@@ -87,7 +89,7 @@ def database_checks(engine: AsyncEngine, clock: Clock) -> list[Check]:
     return [Check("postgres", postgres), Check("migrations", migrations), Check("partitions", partitions)]
 
 
-def mirror_check(mirror: Mirror, lag_max_seconds: float) -> Check:
+def mirror_check(mirror: "Mirror", lag_max_seconds: float) -> Check:
     async def lag() -> CheckResult:
         if mirror.trouble is not None:
             return CheckResult(False, mirror.trouble)

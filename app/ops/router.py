@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Sequence
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
-from app.metrics import Metrics
 from app.ops.health import Check, status_of
+from app.ops.scrape import Scrape
 
 
-def ops_router(checks: Sequence[Check], metrics: Metrics, version: str) -> APIRouter:
+def ops_router(checks: Sequence[Check], scrape: Scrape, version: str) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
     @router.get("/livez", summary="The process answers")
@@ -32,6 +32,6 @@ def ops_router(checks: Sequence[Check], metrics: Metrics, version: str) -> APIRo
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def show_metrics() -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(await scrape.text(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -38,21 +38,12 @@ WATCH_TIMEOUT_SECONDS = 2.0
 MEMORY_SECONDS = WATCH_SECONDS + WATCH_TIMEOUT_SECONDS + 1
 
 
-class Spool(Protocol):
+class Spools(Protocol):
     async def erase(
         self, matches: Callable[[Event], bool], matches_refused: Callable[[RefusedEvent], bool] = ...
     ) -> int:
         """Take events out for good, and return how many there were."""
         ...
-
-
-class NoSpool:
-    async def erase(
-        self,
-        matches: Callable[[Event], bool],  # noqa: ARG002  # there is nothing to look through
-        matches_refused: Callable[[RefusedEvent], bool] = lambda _: False,  # noqa: ARG002
-    ) -> int:
-        return 0
 
 
 class Eraser:
@@ -62,7 +53,7 @@ class Eraser:
         self,
         engine: AsyncEngine,
         url: DatabaseUrl,
-        spool: Spool,
+        spools: Spools,
         forget_identities: Callable[[], None],
         *,
         commit_seconds: float,
@@ -70,7 +61,7 @@ class Eraser:
     ) -> None:
         self._engine = engine
         self._url = url
-        self._spool = spool
+        self._spools = spools
         self._forget_identities = forget_identities
         # Twice, as a commit that we have given up may still come to its end in Postgres.
         self._settle_seconds = MEMORY_SECONDS + 2 * commit_seconds
@@ -92,7 +83,7 @@ class Eraser:
         self._metrics.erasures_open.set(len(stages))
 
     async def clear_spool(self) -> None:
-        """Nor must its spool, at any stage: a batch under way may get into it late.
+        """Nor must its spools, at any stage: a batch under way may get into it late.
 
         Not a part of `watch`, which goes on looking while a big spool is rewritten.
         """
@@ -136,7 +127,7 @@ class Eraser:
         return [*deleted, *(["quarantined_event"] if quarantined_count else [])]
 
     async def _erase_spool(self, connection: asyncpg.Connection, erasure: Erasure) -> None:
-        count = await self._spool.erase(*_theirs(erasure.person))
+        count = await self._spools.erase(*_theirs(erasure.person))
         if count:
             await add_count(connection, erasure.erasure_id, "spooled", count)
 

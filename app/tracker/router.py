@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+TRACKER_PATHS = ("/t.js", "/t.{version}.js")
 SCRIPT = Path(__file__).with_name("t.js")
 DIGEST_HEX_DIGITS = 16
 # How long a browser goes on with the version before, once there is a new one.
@@ -40,11 +41,13 @@ def tracker_router() -> APIRouter:
             return Response(compressed, headers={**headers, "Content-Encoding": "gzip"})
         return Response(script, headers=headers)
 
-    @router.api_route("/t.js", methods=["GET", "HEAD"])
+    newest_path, version_path = TRACKER_PATHS
+
+    @router.api_route(newest_path, methods=["GET", "HEAD"])
     async def newest(request: Request) -> Response:
         return answer(request, f"public, max-age={MAX_AGE_SECONDS}")
 
-    @router.api_route("/t.{version}.js", methods=["GET", "HEAD"])
+    @router.api_route(version_path, methods=["GET", "HEAD"])
     async def version(request: Request, version: str) -> Response:
         if version == digest:
             return answer(request, IMMUTABLE)

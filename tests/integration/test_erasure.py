@@ -13,9 +13,11 @@ from app.domain.event import Event, Trust
 from app.domain.ledger import Received
 from app.domain.outcome import Outcome, RefusedEvent, Rejection, RejectReason
 from app.ingest.sink import Batch
-from app.ingest.spool.queue import Spool as DiskSpool
+from app.ingest.spool.queue import Spool
+from app.ingest.spool.spools import Spools
 from app.metrics import Metrics
-from app.persons.eraser import Eraser, NoSpool, Spool
+from app.persons.eraser import Eraser
+from app.persons.eraser import Spools as AnySpools
 from app.storage.database import DatabaseUrl, create_engine, create_ingest_pool
 from app.storage.erasures import Erasure, claim, find_erasure, request_erasure
 from app.storage.events import PostgresSink
@@ -25,6 +27,8 @@ from tests.fakes import FixedClock
 from tests.proxy import postgres_proxy
 
 DAY = timedelta(days=1)
+
+NO_SPOOLS = Spools()
 
 
 @pytest.fixture
@@ -49,8 +53,8 @@ def eraser(engine: AsyncEngine, database: DatabaseUrl, sink: PostgresSink) -> Er
     return new_eraser(engine, database, sink)
 
 
-def new_eraser(engine: AsyncEngine, database: DatabaseUrl, sink: PostgresSink, spool: Spool | None = None) -> Eraser:
-    return Eraser(engine, database, spool or NoSpool(), sink.forget_identities, commit_seconds=10, metrics=Metrics())
+def new_eraser(engine: AsyncEngine, database: DatabaseUrl, sink: PostgresSink, spools: AnySpools = NO_SPOOLS) -> Eraser:
+    return Eraser(engine, database, spools, sink.forget_identities, commit_seconds=10, metrics=Metrics())
 
 
 async def request(connection: asyncpg.Connection, key: str, kind: PersonKind | None = None) -> Erasure:
@@ -325,7 +329,7 @@ async def test_other_processes_see_it_and_forget(
 
 async def test_a_process_that_cannot_look_for_erasures_forgets(database: DatabaseUrl, engine: AsyncEngine) -> None:
     forgotten: list[bool] = []
-    eraser = Eraser(engine, database, NoSpool(), lambda: forgotten.append(True), commit_seconds=10, metrics=Metrics())
+    eraser = Eraser(engine, database, NO_SPOOLS, lambda: forgotten.append(True), commit_seconds=10, metrics=Metrics())
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE erasure RENAME TO elsewhere"))
 
@@ -340,7 +344,7 @@ async def test_a_process_whose_postgres_hangs_forgets(database: DatabaseUrl) -> 
     async with postgres_proxy(database) as proxy:
         through = create_engine(proxy.url)
         eraser = Eraser(
-            through, proxy.url, NoSpool(), lambda: forgotten.append(True), commit_seconds=10, metrics=Metrics()
+            through, proxy.url, NO_SPOOLS, lambda: forgotten.append(True), commit_seconds=10, metrics=Metrics()
         )
         await eraser.watch()
         proxy.freeze()
@@ -504,14 +508,14 @@ async def test_nothing_of_the_person_is_left_in_the_file_of_the_spool(
     tmp_path: Path,
     clock: FixedClock,
 ) -> None:
-    spool = DiskSpool(tmp_path / "spool.sqlite", 2**20, clock=clock, metrics=Metrics())
+    spool = Spool(tmp_path / "spool.sqlite", 2**20, clock=clock)
     await spool.open()
     events = [stored_event("anas"), stored_event("bens", visitor="ben")]
     await spool.append(Batch(events, [refused(b'{"visitor_id":"ana"}')], []))
     await sink.store([stored_event()], [])
     await request(connection, "ana")
 
-    await clear_spool(new_eraser(engine, database, sink, spool))
+    await clear_spool(new_eraser(engine, database, sink, Spools([spool])))
 
     [left] = await spool.read(10)
     assert [event.event_name for event in left.batch.events] == ["bens"]

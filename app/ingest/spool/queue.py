@@ -17,7 +17,6 @@ from app.domain.ledger import LedgerKey
 from app.domain.outcome import RefusedEvent, SpoolFull
 from app.ingest.sink import Batch
 from app.ingest.spool.recovering import RecoveringFile, SpooledBatch, Without
-from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class Spool:
     turn: held from reading batches until they are removed, and while they are rewritten.
     """
 
-    def __init__(self, path: Path, max_bytes: int, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, path: Path, max_bytes: int, *, clock: Clock) -> None:
         self._path = path
         self._clock = clock
         self._file = RecoveringFile(path, max_bytes)
@@ -42,12 +41,6 @@ class Spool:
         self._writing: list[Append] = []
         self._appending: asyncio.Task[None] | None = None
         self.turn = asyncio.Lock()
-        metrics.watch_spool(
-            events=lambda: self.event_count,
-            size_bytes=lambda: self._file.size_bytes,
-            oldest_age_seconds=self.oldest_age_seconds,
-            lost=lambda: self.lost_count,
-        )
 
     async def open(self) -> None:
         try:
@@ -75,6 +68,11 @@ class Spool:
     @property
     def event_count(self) -> int:
         return self._file.event_count
+
+    @property
+    def size_bytes(self) -> int:
+        """Of its file."""
+        return self._file.size_bytes
 
     @property
     def lost_count(self) -> int:

@@ -24,7 +24,6 @@ from app.domain.outcome import RefusedEvent, Rejection, RejectReason, SpoolFull,
 from app.ingest.sink import Batch
 from app.ingest.spool.parts import PAGE_BYTES
 from app.ingest.spool.queue import Spool
-from app.metrics import Metrics
 from tests.events import NOW, stored_event
 from tests.fakes import FixedClock
 from tests.faults.disks import MEGABYTE, full, needs_mounts, small_disk
@@ -61,7 +60,7 @@ async def drained(spool: Spool, max_events: int = 10) -> list[Batch]:
 
 @asynccontextmanager
 async def opened(folder: Path, *, max_bytes: int = 16 * 1024**2) -> AsyncIterator[Spool]:
-    spool = Spool(folder / "spool.sqlite", max_bytes, clock=FixedClock(), metrics=Metrics())
+    spool = Spool(folder / "spool.sqlite", max_bytes, clock=FixedClock())
     await spool.open()
     try:
         yield spool
@@ -175,7 +174,7 @@ async def test_what_waits_is_counted_per_line_of_the_ledger(spool: Spool) -> Non
 
 async def test_the_age_is_that_of_the_oldest_event(tmp_path: Path) -> None:
     clock = FixedClock(NOW + timedelta(seconds=30))
-    spool = Spool(tmp_path / "spool.sqlite", 2**20, clock=clock, metrics=Metrics())
+    spool = Spool(tmp_path / "spool.sqlite", 2**20, clock=clock)
     await spool.open()
     assert spool.oldest_age_seconds() == 0
     await spool.append(batch("a"))

@@ -67,7 +67,7 @@ def events(*names: str) -> list[Event]:
 @pytest.fixture
 async def away(tmp_path: Path) -> AsyncIterator[Away]:
     metrics = Metrics()
-    spool = Spool(tmp_path / "spool.sqlite", 2**20, clock=FixedClock(), metrics=metrics)
+    spool = Spool(tmp_path / "spool.sqlite", 2**20, clock=FixedClock())
     await spool.open()
     storage = MemorySink()
     yield Away(storage, spool, SpoolingSink(storage, spool, after_seconds=0.05, metrics=metrics), metrics)
@@ -180,7 +180,7 @@ async def test_a_slow_storage_gets_smaller_commits(away: Away) -> None:
 
 async def test_with_the_spool_full_storage_is_found_again_without_new_events(away: Away, tmp_path: Path) -> None:
     away.storage.failure = GONE
-    spool = Spool(tmp_path / "tiny.sqlite", 1, clock=FixedClock(), metrics=Metrics())
+    spool = Spool(tmp_path / "tiny.sqlite", 1, clock=FixedClock())
     await spool.open()
     away.spool, away.sink = (
         spool,
@@ -197,7 +197,7 @@ async def test_with_the_spool_full_storage_is_found_again_without_new_events(awa
 
 async def test_with_a_spool_that_cannot_be_used_storage_is_found_again(away: Away, tmp_path: Path) -> None:
     (tmp_path / "no_file.sqlite").mkdir()
-    spool = Spool(tmp_path / "no_file.sqlite", 2**20, clock=FixedClock(), metrics=Metrics())
+    spool = Spool(tmp_path / "no_file.sqlite", 2**20, clock=FixedClock())
     await spool.open()
     away.spool, away.sink = (
         spool,
