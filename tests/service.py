@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import app.reporting  # noqa: F401  # a process that is to load it does so before its memory is settled
 from app.clock import Clock
 from app.config import Settings
 from app.domain.storefront import KeyKind
@@ -83,15 +84,20 @@ class Service:
 
 @asynccontextmanager
 async def running_service(
-    settings: Settings, url: DatabaseUrl, *, clock: Clock | None = None, sink: EventSink | None = None
+    settings: Settings,
+    url: DatabaseUrl,
+    *,
+    clock: Clock | None = None,
+    sink: EventSink | None = None,
+    shop_name: str = "Test shop",
 ) -> AsyncIterator[Service]:
-    """Start the application as uvicorn would, and stop it at the end of the block."""
+    """Start the application as uvicorn would, and stop it at the end of the block. shop_name: of its storefront."""
     engine = create_engine(url)
     app = create_app(settings, url, clock=clock, sink=sink)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL)
     try:
         async with client, app.router.lifespan_context(app):
-            shop = await create_storefront(engine, "Test shop", "UTC", "EUR")
+            shop = await create_storefront(engine, shop_name, "UTC", "EUR")
             kinds = (KeyKind.WRITE, KeyKind.SERVER, KeyKind.READ)
             keys = [(await create_key(engine, shop.storefront_id, kind)).secret for kind in kinds]
             yield Service(app, client, engine, shop.storefront_id, *keys)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def serving(data_dir: Path, *, compiled: Path = COMPILED, **settings: str) -> It
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    """The port that uvicorn chose, from its log."""
+    """The port that the system chose, from the log."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < give_up_at and process.poll() is None:
         for line in log.read_text().splitlines():
@@ -85,7 +85,8 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     with httpx.Client(base_url=url, trust_env=False) as client:
         while time.monotonic() < give_up_at and process.poll() is None:
-            if client.get("/readyz").status_code == httpx.codes.OK:
-                return
+            with suppress(httpx.ConnectError):  # workers listen when they have started
+                if client.get("/readyz").status_code == httpx.codes.OK:
+                    return
             time.sleep(0.05)
     raise AssertionError("it did not get ready")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.config import Settings, unknown_variables
+from app.config import Role, Settings, Worker, unknown_variables
 
 
 def test_everything_has_a_default() -> None:
@@ -57,6 +57,25 @@ def test_impossible_values_are_refused(name: str, value: object) -> None:
 def test_limits_that_contradict_each_other_are_refused(contradiction: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match="a full request never fits"):
         Settings.model_validate(contradiction)
+
+
+@pytest.mark.parametrize("role", [Role.ALL, Role.REPORT])
+def test_several_workers_are_for_collecting_only_and_the_error_says_so(role: Role) -> None:
+    with pytest.raises(ValidationError, match="FOOTFALL_WORKERS=2 needs FOOTFALL_ROLE=collect") as refused:
+        Settings.model_validate({"role": role, "workers": 2})
+
+    assert "a process of their own with FOOTFALL_ROLE=report" in str(refused.value)
+
+
+def test_a_worker_has_a_folder_of_its_own_and_its_share_of_the_rate_limits() -> None:
+    given = {"role": "collect", "workers": 4, "data_dir": "data", "key_events_per_second": 100}
+    settings = Settings.model_validate({**given, "address_requests_per_second": 10, "spool_max_bytes": 2**30})
+
+    own = Worker(3, 4, settings.data_dir).settings(settings)
+
+    assert own.data_dir == Path("data/worker-3")
+    assert (own.key_events_per_second, own.address_requests_per_second) == (25, 2.5)
+    assert own.spool_max_bytes == 2**30
 
 
 def test_the_database_password_is_not_shown() -> None:
