@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -38,10 +38,10 @@ class News(msgspec.Struct, frozen=True):
 
 
 class Line:
-    """To the supervisor."""
+    """To the supervisor. Unbuffered: a thread that waits for a buffer's next line has its lock when Python ends."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, descriptor: int) -> None:
+        self._stream = open(descriptor, "rb", buffering=0, closefd=False)  # noqa: SIM115  # until the end of the process
         self.news = News(postgres_restarts=0)
 
     def read_orders(self) -> Orders:
@@ -56,7 +56,7 @@ class Line:
 
 def main() -> None:
     stop_on_signals()
-    line = Line(sys.stdin.buffer)
+    line = Line(sys.stdin.fileno())
     with suppress_stop():
         orders = line.read_orders()
         threading.Thread(target=line.follow, name="supervisor", daemon=True).start()

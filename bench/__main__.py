@@ -17,6 +17,7 @@ from bench.service import Service, running_service
 
 BYTES_MARK = 400
 COPY_SHARE_MARK = 0.5
+WORKERS = 2  # as many as the machine of the marks has cores
 REPORT_TIMEOUT_SECONDS = 600  # building the mirror of millions of events is part of the first report
 
 
@@ -41,13 +42,20 @@ def main(
 def _ingest(console: Console) -> None:
     with running_service() as service:
         _print_machine(console, service)
-        with console.status("Ingestion, one event a request"):
-            single = measure_ingest(service, 1)
-        with console.status("Ingestion, 50 events a request"):
-            batched = measure_ingest(service, 50)
+        figures = _measure(console, service, processes=1)
         with console.status("The same rows, copied by psql"):
             size, rows_per_second = bytes_per_event(service), copy_by_psql(service)
-    _print_ingest(console, [single, batched], rows_per_second, size)
+    with running_service(role="collect", workers=WORKERS) as service:
+        figures += _measure(console, service, processes=WORKERS)
+    _print_ingest(console, figures, rows_per_second, size)
+
+
+def _measure(console: Console, service: Service, *, processes: int) -> list[IngestFigures]:
+    found = []
+    for events_per_request in (1, 50):
+        with console.status(f"Ingestion, {processes} process(es), {events_per_request} event(s) a request"):
+            found.append(measure_ingest(service, events_per_request, processes=processes))
+    return found
 
 
 def _funnel(console: Console, events: int, visitors: int) -> None:
@@ -71,12 +79,13 @@ def _print_machine(console: Console, service: Service) -> None:
 
 def _print_ingest(console: Console, figures: list[IngestFigures], psql_rows: float, size: float) -> None:
     table = Table(
-        "events a request", "events/s", "mark", "of psql's COPY", "mark", "at", "p50 ms", "p99 ms", "mark",
+        "processes", "events a request", "events/s", "mark", "of psql's COPY", "mark", "at", "p50 ms", "p99 ms", "mark",
         title="Ingestion: acknowledged after the commit, client and Postgres on the same cores",
     )  # fmt: skip
     for figure in figures:
         half = figure.half
         table.add_row(
+            str(figure.processes),
             str(figure.events_per_request),
             f"{figure.events_per_second:,.0f}",
             f"{MARKS[figure.events_per_request]:,}",

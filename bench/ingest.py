@@ -27,20 +27,21 @@ VISITORS = 20_000
 
 
 class IngestFigures(NamedTuple):
-    """load: as much as goes. half: at half the mark, or of what goes if that is less."""
+    """processes: that take events. load: as much as goes. half: at half the mark, or of what goes if that is less."""
 
+    processes: int
     events_per_request: int
     events_per_second: float
     load: LoadResult
     half: LoadResult
 
 
-def measure_ingest(service: Service, events_per_request: int) -> IngestFigures:
+def measure_ingest(service: Service, events_per_request: int, *, processes: int = 1) -> IngestFigures:
     bodies = _requests(service.keys["write"], events_per_request)
     load = _post(service, list(islice(bodies, BODIES[events_per_request])), events_per_request)
     rate = min(MARKS[events_per_request] / events_per_request, load.requests_per_second) / 2
     half = _post(service, list(islice(bodies, int(rate * SECONDS * 1.1))), events_per_request, rate=rate)
-    return IngestFigures(events_per_request, load.requests_per_second * events_per_request, load, half)
+    return IngestFigures(processes, events_per_request, load.requests_per_second * events_per_request, load, half)
 
 
 def _post(

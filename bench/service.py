@@ -56,7 +56,8 @@ def running_service(**settings: object) -> Iterator[Service]:
                 ]
                 for kind in ("write", "server", "read")
             }
-            _warm_up(port, keys["read"])
+            if settings.get("role") != "collect":
+                _warm_up(port, keys["read"])
             url = f"postgresql://footfall@/footfall?host={data_dir.absolute() / 'postgres'}"
             yield Service(port, data_dir, url, keys)
         finally:

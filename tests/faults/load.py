@@ -166,6 +166,10 @@ class Load:
         self.statuses[reply.status_code] += 1
         return reply.status_code in ACKNOWLEDGED
 
+    def goes_on_with(self, system: System) -> None:
+        """Another service answers for what this one's had acknowledged."""
+        self._system = system
+
     async def lost(self) -> set[str]:
         """Ids that were acknowledged and are not stored by now."""
         return self.acknowledged - {row["event_id"] for row in await self._system.rows(STORED)}

@@ -87,18 +87,24 @@ class System:
         self.process.terminate()
         return self.process.wait(PATIENCE_SECONDS)
 
+    def workers(self) -> list[psutil.Process]:
+        """Of a service with several."""
+        return [child for child in psutil.Process(self.process.pid).children() if "app.worker" in child.cmdline()]
+
     def log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-4000:]
 
     def is_ready(self) -> bool:
         assert self.process.poll() is None, f"it has ended:\n{self.log_tail()}"
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/readyz", trust_env=False).status_code == httpx.codes.OK
+            return (
+                httpx.get(f"{self.url}/readyz", timeout=PATIENCE_SECONDS, trust_env=False).status_code == httpx.codes.OK
+            )
         return False
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum over all series with these labels."""
-        text = httpx.get(f"{self.url}/metrics", trust_env=False).text
+        text = httpx.get(f"{self.url}/metrics", timeout=PATIENCE_SECONDS, trust_env=False).text
         families = text_string_to_metric_families(text)
         samples = [sample for family in families for sample in family.samples if sample.name == name]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
@@ -152,7 +158,9 @@ class System:
     def close(self) -> None:
         """End what runs; the data is thrown away afterwards, so nothing has to be saved."""
         if self._process is not None and self._process.poll() is None:
+            workers = self.workers()
             self.kill()
+            psutil.wait_procs(workers, timeout=PATIENCE_SECONDS)
         end_postgres(self.data_dir)
 
     def _environment(self) -> dict[str, str]:
