@@ -1,4 +1,4 @@
-# Footfall in a container: one process on port 8000, its data under /data.
+# Footfall in a container: one process on port 8000, or what FOOTFALL_ROLE and FOOTFALL_WORKERS say; its data under /data.
 # Without FOOTFALL_DATABASE_URL it runs its own Postgres in there.
 
 FROM python:3.13-slim AS builder

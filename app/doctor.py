@@ -13,7 +13,7 @@ from rich.console import Console
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.config import Settings
+from app.config import WORKER_FOLDER, Settings
 from app.outage import outage
 from app.storage.database import (
     POSTGRES_VERSION_MIN,
@@ -109,7 +109,8 @@ def _data_dir(settings: Settings) -> list[Finding]:
         Finding(True, f"Data directory {path} is writable."),
         Finding(enough, f"{free / 1024**3:.1f} GiB free on its disk{advice}."),
     ]
-    if damaged := sorted(file.name for file in path.glob("spool.damaged-*")):
+    folders = [path, *path.glob(f"{WORKER_FOLDER}*")]
+    if damaged := sorted(file.name for folder in folders for file in folder.glob("spool.damaged-*")):
         lost = "acknowledged events may be lost. The log says how many; remove them when you know the cause"
         findings.append(Finding(False, f"The spool was damaged ({', '.join(damaged)}): {lost}."))
     return findings

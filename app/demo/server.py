@@ -47,7 +47,8 @@ def is_ready(client: httpx.Client) -> bool:
 def running_server(data_dir: Path, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The service in a process of its own, stopped gently at the end of the block."""
     _require_free_port(host, port)
-    serve = ("serve", "--host", host, "--port", str(port), "--data-dir", str(data_dir))
+    place = ("--host", host, "--port", str(port), "--data-dir", str(data_dir))
+    serve = ("serve", *place, "--role", "all", "--workers", "1")  # it sends events and asks for reports
     with open(log_path(data_dir), "ab", opener=_private) as log:
         # A session of its own: Ctrl-C in the terminal reaches the demo, which passes on one clean stop.
         server = subprocess.Popen(

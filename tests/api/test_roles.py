@@ -1,17 +1,21 @@
 """What a process of each role answers, and what it leaves to the others."""
 
+import re
 from collections.abc import AsyncIterator
+from fnmatch import fnmatchcase
 
 import httpx
 import pytest
 
 from app.config import Role, Settings
 from app.ingest.formats import FORMATS
-from app.storage.database import DatabaseUrl
+from app.storage.database import PROJECT_ROOT, DatabaseUrl
 from tests.api.problem import assert_problem
 from tests.events import sent
 from tests.service import Service, running_service
 
+CADDYFILE = PROJECT_ROOT / "deploy" / "Caddyfile"
+OF_OPERATORS = {"/livez", "/readyz", "/version", "/metrics"}
 REPORTS = {
     "range": {"start": "2026-03-01T00:00:00Z", "end": "2026-04-01T00:00:00Z"},
     "steps": [{"any_of": [{"event": "product_viewed"}]}, {"any_of": [{"event": "order_completed"}]}],
@@ -77,6 +81,23 @@ async def test_a_collector_claims_nothing_of_a_mirror_or_reports(collector: Serv
     for name in ("footfall_mirror_lag_seconds", "footfall_report_duration_seconds", "footfall_funnel_entered"):
         assert name not in await names_in(collector)
         assert name in await names_in(reporter)
+
+
+async def test_the_proxy_of_our_compose_file_asks_whoever_answers(collector: Service, reporter: Service) -> None:
+    [patterns] = re.findall(r"@reports path (.*)", CADDYFILE.read_text())
+
+    def is_for_reports(path: str) -> bool:
+        return any(fnmatchcase(path, pattern) for pattern in patterns.split())
+
+    of_reports, of_events = await documented_paths(reporter), await documented_paths(collector)
+    assert {path for path in of_reports if not is_for_reports(path)} == OF_OPERATORS
+    assert of_events == {"/v1/events"} | OF_OPERATORS
+    taking = {path for wire_format in FORMATS for path in wire_format.paths} | {"/t.js"}
+    assert [path for path in taking if is_for_reports(path)] == []
+
+
+async def documented_paths(service: Service) -> set[str]:
+    return set((await service.client.get("/openapi.json")).json()["paths"])
 
 
 @pytest.mark.parametrize("path", ["/livez", "/version", "/metrics", "/openapi.json"])
