@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-import app.reporting  # noqa: F401  # a process that is to load it does so before its memory is settled
 from app.clock import Clock
 from app.config import Settings
 from app.domain.storefront import KeyKind

@@ -61,10 +61,9 @@ def test_limits_that_contradict_each_other_are_refused(contradiction: dict[str, 
 
 @pytest.mark.parametrize("role", [Role.ALL, Role.REPORT])
 def test_several_workers_are_for_collecting_only_and_the_error_says_so(role: Role) -> None:
-    with pytest.raises(ValidationError, match="FOOTFALL_WORKERS=2 needs FOOTFALL_ROLE=collect") as refused:
+    advice = "FOOTFALL_WORKERS=2 needs FOOTFALL_ROLE=collect: .* in a process of their own with FOOTFALL_ROLE=report"
+    with pytest.raises(ValidationError, match=advice):
         Settings.model_validate({"role": role, "workers": 2})
-
-    assert "a process of their own with FOOTFALL_ROLE=report" in str(refused.value)
 
 
 def test_a_worker_has_a_folder_of_its_own_and_its_share_of_the_rate_limits() -> None:
