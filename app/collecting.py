@@ -6,8 +6,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.types import ASGIApp
-
 from app.config import SPOOL_FILE, WORKER_FOLDER, Settings, Worker
 from app.domain.outcome import FAILURE_REASONS, Outcome, RejectReason
 from app.domain.stages import DEFAULT_STAGES
@@ -18,7 +16,7 @@ from app.ingest.formats import FORMATS
 from app.ingest.gate import Gate
 from app.ingest.limits import RateLimits
 from app.ingest.parts import IngestParts
-from app.ingest.router import INGEST_STEPS, ingest_endpoints
+from app.ingest.router import INGEST_STEPS, IngestEndpoint, ingest_endpoints
 from app.ingest.sink import EventSink
 from app.ingest.spool.drain import Drain
 from app.ingest.spool.queue import Spool
@@ -107,7 +105,7 @@ async def _open_spool(
 
 async def start_collecting(
     parts: Parts, store: Store, stack: AsyncExitStack
-) -> tuple[Mapping[str, ASGIApp], list[Check]]:
+) -> tuple[Mapping[str, IngestEndpoint], list[Check]]:
     """The endpoints by path, and what has to be well for them."""
     settings, clock, metrics = parts.settings, parts.clock, parts.metrics
     _announce(metrics)

@@ -2,10 +2,14 @@
 
 import random
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
+from starlette.types import Scope
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -24,12 +28,18 @@ LINGER_SECONDS = 2.0
 REFUSED_MAX = 1_000
 NEVER = float("inf")
 
+# Sends a reply: status, headers, body.
+Reply = Callable[[int, Sequence[tuple[bytes, bytes]], bytes], None]
+# Answers a request that is here as a whole, now or later; False: it does not, and has done nothing. Never raises.
+AnswerWhole = Callable[[Scope, bytes, Reply], bool]
+
 
 class Awaited(Enum):
     """What the client owes us next."""
 
     HEAD = "head"
     BODY = "body"
+    NEXT = "next"  # request: nothing of it is here yet, and it may take its time
     END = "end"  # of a connection that is refused
 
 
@@ -50,6 +60,7 @@ class ConnectionLimits:
 
     head_seconds: float
     body_seconds: float  # also for reading a reply
+    idle_seconds: float  # between two requests
     connections_max: int
     metrics: Metrics
     stopping: bool = False
@@ -80,17 +91,25 @@ _TOO_MANY = [
 ]
 
 
+def _nothing() -> None:
+    """Follows a reply that has been followed up already."""
+
+
 class _EndOfParsing(Exception):
     """Makes the parser stop; `send_400_response` comes next."""
 
 
 class Connection(HttpToolsProtocol):
     """Deadlines are not timers of their own, which every request would have to set and to cancel, but moments that
-    `check` compares with the clock twice a second (see `Server`)."""
+    `check` compares with the clock twice a second (see `Server`).
+
+    answer_whole: asked first about each request that came in one piece, which spares it uvicorn's task and messages.
+    """
 
     def __init__(
         self,
         limits: ConnectionLimits,
+        answer_whole: AnswerWhole,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -98,6 +117,9 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
+        self._answer_whole = answer_whole
+        self._parsing = False
+        self._begun: RequestResponseCycle | None = None
         self._awaited = Awaited.HEAD
         self._deadline = NEVER
         self._head_bytes = 0
@@ -118,12 +140,17 @@ class Connection(HttpToolsProtocol):
         if self._awaited is Awaited.END:
             self._refuse()
             return
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete and self._is_answering():
+        if self._awaited is Awaited.NEXT:
+            self._awaited, self._deadline = Awaited.HEAD, NEVER
+        elif self._is_answering():
             self.flow.pause_reading()  # until the reply is out: the next request can wait
+        self._parsing = True
         HttpToolsProtocol.data_received(self, data)
+        self._parsing = False
+        if self._begun is not None:
+            self._answer(self._begun)
         now: RequestResponseCycle | None = self.cycle
-        if (now is None or now.response_complete) and self.timeout_keep_alive_task is None:
+        if (now is None or now.response_complete) and self._awaited is not Awaited.NEXT:
             self._count_head(len(data))
 
     def on_headers_complete(self) -> None:
@@ -143,9 +170,48 @@ class Connection(HttpToolsProtocol):
             self._await_next()
 
     def on_response_complete(self) -> None:
-        HttpToolsProtocol.on_response_complete(self)
+        """As uvicorn's, but that the wait for the next request is a deadline and no timer."""
+        self.server_state.total_requests += 1
         if self._deadline != NEVER and self.cycle.response_complete:  # the body is still on its way
             self._deadline = time.monotonic() + LINGER_SECONDS
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._deadline == NEVER:
+            self._await_next()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """A request that has just begun to come waits until all that is here is parsed: mostly it is whole then."""
+        if self._parsing:
+            self._begun = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _answer(self, cycle: RequestResponseCycle) -> None:
+        self._begun = None
+        is_whole = not (cycle.more_body or cycle.waiting_for_100_continue or self.flow.write_paused)
+        scope = cast(Scope, cycle.scope)
+        if not (is_whole and self._answer_whole(scope, bytes(cycle.body), partial(self._reply, cycle))):
+            super()._start_asgi_task(cycle, self.app)
+
+    def _reply(
+        self, cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        """A whole reply in one write."""
+        if cycle.disconnected:
+            return
+        cycle.response_started = cycle.response_complete = True
+        cycle.on_response = _nothing  # as uvicorn does: nothing is left that refers to itself
+        lines = [b"%s: %s\r\n" % header for header in (*cycle.default_headers, *headers)]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        self.transport.write(b"".join((STATUS_LINE[status], *lines, length, body)))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def resume_writing(self) -> None:
         self._unread_since = None  # the client reads, if slowly
@@ -203,9 +269,7 @@ class Connection(HttpToolsProtocol):
                 self._end(_TOO_LARGE)
 
     def _await_next(self) -> None:
-        """As uvicorn does after a reply; by then it has seen the body's end."""
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._awaited, self._deadline = Awaited.NEXT, time.monotonic() + self._limits.idle_seconds
 
     def _refuse(self) -> None:
         """Say so once, and wait for the client to hang up: hung up on in its request, it could miss the reply."""
@@ -219,6 +283,8 @@ class Connection(HttpToolsProtocol):
         self._deadline = NEVER
         if self._awaited is Awaited.END:
             self.transport.abort()
+        elif self._awaited is Awaited.NEXT:
+            self.transport.close()
         elif self._awaited is Awaited.HEAD:
             self._limits.count_cut(CutReason.SLOW_HEAD)
             # Browsers open connections to have them at hand: a reply that nobody asked for would confuse them.

@@ -4,21 +4,23 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app import problems
 from app.background import background_threads
 from app.clock import Clock, SystemClock
 from app.collecting import open_store, start_collecting
 from app.config import KEYS_FILE, Role, Settings, Worker
+from app.ingest.cors import Header
 from app.ingest.formats import FORMATS
 from app.ingest.openapi import describe_ingest
+from app.ingest.router import IngestEndpoint, SendWhole
 from app.ingest.sink import EventSink
 from app.ingest.spool.spools import Spools
 from app.ingest.stubs import stubs_router
@@ -52,13 +54,26 @@ class Application(FastAPI):
 
     def __init__(self, *, metrics: Metrics, **options: Any) -> None:
         super().__init__(**options)
-        self.ingest: Mapping[str, ASGIApp] = {}
+        self.ingest: Mapping[str, IngestEndpoint] = {}
         self.metrics = metrics
         self.stopping = False  # set by the server, a while before the lifespan ends
         self._observed = ObserveRequests(self._dispatch, metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._observed(scope, receive, send)
+
+    def answer_whole(self, scope: Scope, body: bytes, reply: SendWhole) -> bool:
+        """As `IngestEndpoint.answer_whole`."""
+        endpoint = self.ingest.get(scope["path"])
+        if endpoint is None:
+            return False
+        note = self._observed.watch(scope)
+
+        def reply_and_note(status: int, headers: Sequence[Header], content: bytes) -> None:
+            reply(status, headers, content)
+            note(status)
+
+        return endpoint.answer_whole(scope, body, reply_and_note)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self.ingest.get(scope["path"]) if scope["type"] == "http" else None

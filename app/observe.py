@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 import time
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,10 +28,8 @@ class ObserveRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        note = self.watch(scope)
         status = 499  # what stays when the client is gone before there is an answer
-        request_id = f"{next(self._ids):024x}"
-        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -41,7 +40,14 @@ class ObserveRequests:
         try:
             await self._app(scope, receive, send_and_note)
         finally:
-            self._note(scope, request_id, status, time.perf_counter() - started)
+            note(status)
+
+    def watch(self, scope: Scope) -> Callable[[int], None]:
+        """From now on; returns what is to be told the status at the end."""
+        started = time.perf_counter()
+        request_id = f"{next(self._ids):024x}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        return lambda status: self._note(scope, request_id, status, time.perf_counter() - started)
 
     def _timer(self, method: str, route: str, status: int) -> Distribution:
         """Kept at hand: finding a labelled child costs more than observing."""

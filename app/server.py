@@ -190,6 +190,7 @@ class Server(uvicorn.Server):
         self._limits = ConnectionLimits(
             head_seconds=settings.header_timeout_seconds,
             body_seconds=settings.request_timeout_seconds,
+            idle_seconds=KEEP_ALIVE_SECONDS,
             connections_max=settings.connections_max,
             metrics=app.metrics,
         )
@@ -199,13 +200,12 @@ class Server(uvicorn.Server):
                 app,
                 host=settings.host,
                 port=settings.port,
-                http=cast(type[asyncio.Protocol], partial(Connection, self._limits)),
+                http=cast(type[asyncio.Protocol], partial(Connection, self._limits, app.answer_whole)),
                 ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # app/address.py decides whom to believe
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=cast(int, self._timeout_seconds * ANSWER_SHARE),
             )
         )

@@ -57,6 +57,10 @@ class Webhook:
 
 
 class KeyDirectory(Protocol):
+    def known(self, secret: str) -> ApiKey | None:
+        """As `find`, at once; None also when that takes a look at what may have changed."""
+        ...
+
     async def find(self, secret: str) -> ApiKey | None:
         """The key with this secret; None for a text that is no secret, or no longer one.
 

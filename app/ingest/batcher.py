@@ -94,14 +94,20 @@ class Batcher:
         metrics.watch_buffer(lambda: self._events_held, self.oldest_age_seconds)
 
     async def submit(self, submission: Submission) -> list[Outcome]:
-        """Returns what became of each event once they are durable. Raises TooMany (429) or Unavailable (503)."""
+        """Returns what became of each event once they are durable. Raises as `put`, and what kept them from that."""
+        self.put(submission)
+        return await submission.done
+
+    def put(self, submission: Submission) -> None:
+        """`submission.done` says when they are durable. Raises TooMany (429) or Unavailable (503): there is no room.
+
+        A sender that hangs up may cancel that future: the commit, in which others ride, goes on.
+        """
         self._admit(submission)
         self._waiting.append(submission.storefront_id, submission.count, submission)
         self._work.set()
         if submission.storefront_id not in self._under_way:
             self._small_work.set()
-        # A sender that hangs up cancels its own future, not the commit that others ride in.
-        return await submission.done
 
     def note(self, received: Received) -> None:
         """For the ledger: requests of which no event is left. Rides in the next commit, or soon in one of its own."""

@@ -67,7 +67,29 @@ async def identify(
     signature = read_signature(headers)
     if signature is not None:
         return await _signer(keys, signature, query, now)
-    key = await _find(keys, sent)
+    if sent is None:
+        raise Unauthenticated("Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=.")
+    key = await keys.find(sent.secret)
+    if key is None:
+        raise Unauthenticated("This key is not known; `footfall keys create` makes one (`--as TEXT` of your own).")
+    return _bearer(key, sent, headers, query)
+
+
+def known_caller(
+    keys: KeyDirectory, sent: SentKey | None, headers: Mapping[bytes, bytes], query: Mapping[str, str]
+) -> Caller | None:
+    """As `identify`, for a key that is at hand; None takes `identify`."""
+    if sent is None or read_signature(headers) is not None:
+        return None
+    key = keys.known(sent.secret)
+    return None if key is None else _bearer(key, sent, headers, query)
+
+
+def _bearer(key: ApiKey, sent: SentKey, headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> Caller:
+    if key.kind not in (KeyKind.WRITE, KeyKind.SERVER):
+        raise Forbidden(f"This is a {key.kind} key; events are sent with a write or a server key.")
+    if sent.is_address and key.kind is not KeyKind.WRITE:
+        raise Forbidden("A server key is secret and must not stand in an address; send it as Authorization: Bearer.")
     origin = headers.get(b"origin")
     if origin is not None and key.origins is not None and origin.decode("latin-1") not in key.origins:
         raise Forbidden("This key may not be used from this origin; make one with `footfall keys create --origin`.")
@@ -96,19 +118,6 @@ async def _signer(keys: KeyDirectory, signature: Signature, query: Mapping[str, 
         raise Forbidden(f"Key {signature.key_id} is a {signer.key.kind} key; only server keys sign.")
     trust = _trust(signer.key, query)
     return Caller(signer.key, Trust.SIGNED if trust is Trust.SERVER else trust, signature)
-
-
-async def _find(keys: KeyDirectory, sent: SentKey | None) -> ApiKey:
-    if sent is None:
-        raise Unauthenticated("Send a write or server key as `Authorization: Bearer KEY`, or a write key as ?key=.")
-    key = await keys.find(sent.secret)
-    if key is None:
-        raise Unauthenticated("This key is not known; `footfall keys create` makes one (`--as TEXT` of your own).")
-    if key.kind not in (KeyKind.WRITE, KeyKind.SERVER):
-        raise Forbidden(f"This is a {key.kind} key; events are sent with a write or a server key.")
-    if sent.is_address and key.kind is not KeyKind.WRITE:
-        raise Forbidden("A server key is secret and must not stand in an address; send it as Authorization: Bearer.")
-    return key
 
 
 def _trust(key: ApiKey, query: Mapping[str, str]) -> Trust:

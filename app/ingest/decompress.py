@@ -58,6 +58,11 @@ def check_encoding(headers: Mapping[bytes, bytes]) -> None:
         )
 
 
+def is_plain(body: bytes, headers: Mapping[bytes, bytes]) -> bool:
+    """Neither compressed nor said to be."""
+    return b"content-encoding" not in headers and body[:2] != GZIP_MAGIC and body[:4] != ZSTD_MAGIC
+
+
 def decompressed(body: bytes, headers: Mapping[bytes, bytes], max_bytes: int) -> bytes:
     """Raises 400 or 413 as FootfallError. Never makes much more than max_bytes."""
     growth_max_bytes = max(GROWTH_FREE_BYTES, GROWTH_MAX * len(body))

@@ -29,7 +29,7 @@ class Buffer(Protocol):
 
 
 class Gate:
-    """Used as a context manager around each request that is let in."""
+    """Each request that is let in is let out again: used as a context manager, or by hand."""
 
     def __init__(self, settings: Settings, buffer: Buffer, metrics: Metrics) -> None:
         self._requests_max = settings.requests_max
@@ -45,6 +45,13 @@ class Gate:
         self._closed_to: dict[int, float] = {}  # by storefront: until when
 
     def __enter__(self) -> Self:
+        self.let_in()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.let_out()
+
+    def let_in(self) -> None:
         """Raises Unavailable (503)."""
         if self._in_flight >= self._requests_max:
             raise self._refusal("in_flight", Unavailable, "There are too many requests at once; send again later.")
@@ -53,9 +60,8 @@ class Gate:
         if self._closed_until and self._closed_until > time.monotonic():
             raise self._refusal("buffer", Unavailable, "The service is behind; send again later.")
         self._in_flight += 1
-        return self
 
-    def __exit__(self, *_exc: object) -> None:
+    def let_out(self) -> None:
         self._in_flight -= 1
 
     def check_storefront(self, storefront_id: int) -> None:

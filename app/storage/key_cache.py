@@ -70,6 +70,12 @@ class CachedKeys:
         """What is set up has changed: look again at the next use."""
         self._read_at = float("-inf")
 
+    def known(self, secret: str) -> ApiKey | None:
+        """The key if it is at hand, and no look is due whether it still works."""
+        if self._is_look_due(time.monotonic()):
+            return None
+        return next((found.key for found in self._secrets.get(digest_of(secret), ()) if found.works), None)
+
     async def find(self, secret: str) -> ApiKey | None:
         """A key made just now is found within a second. Raises Unavailable while unknown keys can't be looked up."""
         found = await self._look_up(digest_of(secret))
@@ -109,8 +115,11 @@ class CachedKeys:
         asked = time.monotonic()
         if not is_known:
             await self._wait_for_news(asked)
-        elif asked - self._read_at > REFRESH_SECONDS and not self._lock.locked():
+        elif self._is_look_due(asked):
             await self._refresh(asked)
+
+    def _is_look_due(self, now: float) -> bool:
+        return now - self._read_at > REFRESH_SECONDS and not self._lock.locked()
 
     async def _wait_for_news(self, asked: float) -> None:
         """Raises Unavailable, at once when too many wait already."""
