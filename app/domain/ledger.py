@@ -55,7 +55,11 @@ def ledger_lines(
     lines: dict[LedgerKey, LedgerLine] = {}
 
     def line(storefront_id: int, source: str, at: datetime) -> LedgerLine:
-        return lines.setdefault((storefront_id, source, at.replace(second=0, microsecond=0)), LedgerLine())
+        key = (storefront_id, source, at.replace(second=0, microsecond=0))
+        known = lines.get(key)
+        if known is None:  # hardly ever, of the requests of a commit
+            known = lines[key] = LedgerLine()
+        return known
 
     for part in received:
         door = line(part.storefront_id, part.source, part.received_at)

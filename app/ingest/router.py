@@ -119,9 +119,9 @@ class IngestEndpoint:
             self._refuse_whole(scope, send, error)
             return True
         if pending.done is None:
-            self._end_whole(scope, send, pending, None)
+            self._end_whole(scope, headers.get(b"origin"), send, pending, None)
         else:
-            pending.done.add_done_callback(partial(self._end_whole, scope, send, pending))
+            pending.done.add_done_callback(partial(self._end_whole, scope, headers.get(b"origin"), send, pending))
         return True
 
     def _begin_whole(
@@ -141,7 +141,12 @@ class IngestEndpoint:
             raise
 
     def _end_whole(
-        self, scope: Scope, send: SendWhole, pending: _Pending, done: asyncio.Future[list[Outcome]] | None
+        self,
+        scope: Scope,
+        origin: bytes | None,
+        send: SendWhole,
+        pending: _Pending,
+        done: asyncio.Future[list[Outcome]] | None,
     ) -> None:
         self._parts.gate.let_out()
         try:
@@ -149,7 +154,7 @@ class IngestEndpoint:
         except Exception as error:  # noqa: BLE001  # as in `__call__`
             self._refuse_whole(scope, send, error)
         else:
-            send(reply.status, _headers(reply, scope), _content(reply))
+            send(reply.status, _headers(reply, origin), _content(reply))
 
     def _refuse_whole(self, scope: Scope, send: SendWhole, error: Exception) -> None:
         async def refuse() -> None:
@@ -175,7 +180,7 @@ class IngestEndpoint:
             response = await self._refusal(scope, error)
             await _send(send, response.status_code, response.raw_headers, bytes(response.body))
             return
-        await _send(send, reply.status, _headers(reply, scope), _content(reply))
+        await _send(send, reply.status, _headers(reply, headers.get(b"origin")), _content(reply))
 
     async def _refusal(self, scope: Scope, error: Exception) -> Response:
         """Waits a moment where `Gate.hold_back` does."""
@@ -183,7 +188,7 @@ class IngestEndpoint:
             error = self._understood(error)
             await self._parts.gate.hold_back(error)
         response = _problem(error, request_id(Request(scope)))
-        response.raw_headers += cors_headers(_origin(scope))
+        response.raw_headers += cors_headers(dict(scope["headers"]).get(b"origin"))
         return response
 
     def _understood(self, error: RetryLater) -> RetryLater:
@@ -333,7 +338,7 @@ class IngestEndpoint:
             no_consent=len(decoded.no_consent),
         )
         # What all events of a request share is in each refused one.
-        refused_bytes = sum(len(rejection.raw) for rejection in decoded.rejections)
+        refused_bytes = sum([len(rejection.raw) for rejection in decoded.rejections])
         # No more than there can ever be room for, or it would be told to come again for ever.
         size_bytes = min(max(content.size_bytes, refused_bytes), self._parts.settings.buffer_max_bytes)
         raw_of = lambda place: decoded.raws()[decoded.indexes[place]]  # noqa: E731  # hardly ever called
@@ -399,13 +404,9 @@ def _query(scope: Scope) -> dict[str, str]:
     return dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
 
 
-def _origin(scope: Scope) -> bytes | None:
-    return next((value for name, value in scope["headers"] if name == b"origin"), None)
-
-
-def _headers(reply: Reply, scope: Scope) -> list[Header]:
+def _headers(reply: Reply, origin: bytes | None) -> list[Header]:
     own = [] if reply.content == b"" else [(b"content-type", reply.media_type.encode())]
-    return own + cors_headers(_origin(scope))
+    return own + cors_headers(origin)
 
 
 def _content(reply: Reply) -> bytes:

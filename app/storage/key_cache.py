@@ -74,7 +74,10 @@ class CachedKeys:
         """The key if it is at hand, and no look is due whether it still works."""
         if self._is_look_due(time.monotonic()):
             return None
-        return next((found.key for found in self._secrets.get(digest_of(secret), ()) if found.works), None)
+        for found in self._secrets.get(digest_of(secret), ()):
+            if found.works:
+                return found.key
+        return None
 
     async def find(self, secret: str) -> ApiKey | None:
         """A key made just now is found within a second. Raises Unavailable while unknown keys can't be looked up."""
