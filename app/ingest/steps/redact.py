@@ -5,11 +5,13 @@ Ids stay as they are: whoever sends an e-mail address as customer_id has chosen 
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from app.domain.event import Event
-from app.ingest.pipeline import Arrival, Fault
+from app.ingest.pipeline import NO_FAULTS, Arrival, Faults
 
 EMAIL, CARD = "email", "card"
 
@@ -22,6 +24,10 @@ _DIGITS_MIN, _DIGITS_MAX = 13, 19
 _GROUP = 4  # figures with which every card's number begins, however it is grouped
 _NUMBER_MIN = 10 ** (_DIGITS_MIN - 1)
 
+# The only look that most requests get: any figure counts as 0, what may stand between two of them as nothing.
+_encode = msgspec.json.Encoder().encode
+_AS_ZEROS = bytes.maketrans(b"0123456789", b"0" * 10)
+_MANY_FIGURES = b"0" * _DIGITS_MIN
 # The only looks that most texts get.
 _TEXT_MIN = 6  # characters of the shortest address, a@b.de
 _may_hold_card = re.compile(f"[2-6][0-9 .-]{{{_DIGITS_MIN - 1}}}").search
@@ -46,13 +52,20 @@ _ONCE = bytes.maketrans(b"0123456789", bytes(range(10)))
 _TWICE = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 
 
-def redact(event: Event, arrival: Arrival) -> Fault | None:
-    if arrival.redacts:
+def redact(events: Sequence[Event], arrival: Arrival) -> Faults:
+    if arrival.redacts and _any_suspect(events):
         found = arrival.redacted
-        event.url = event.url and redacted(event.url, found)
-        event.referrer = event.referrer and redacted(event.referrer, found)
-        _redact_members(event.properties, event.properties.items(), found)
-    return None
+        for event in events:
+            event.url = event.url and redacted(event.url, found)
+            event.referrer = event.referrer and redacted(event.referrer, found)
+            _redact_members(event.properties, event.properties.items(), found)
+    return NO_FAULTS
+
+
+def _any_suspect(events: Sequence[Event]) -> bool:
+    """One look at all that they say, as JSON: it is far quicker to write than to walk through."""
+    said = _encode([(event.url, event.referrer, event.properties) for event in events])
+    return b"@" in said or b"%40" in said or _MANY_FIGURES in said.translate(_AS_ZEROS, b" .-")
 
 
 def redacted(text: str, found: Counter[str], *, is_code: bool = False) -> str:

@@ -1,12 +1,15 @@
 """Takes out of addresses what can name a person or open a door: queries, fragments, user and password."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
+from typing import Any
 
 from app.domain.event import Event
 from app.ingest.context.parameters import is_kept
 from app.ingest.formats.native_event import URL_MAX
-from app.ingest.pipeline import Arrival, Fault
+from app.ingest.pipeline import NO_FAULTS, Arrival, Faults
 
 CACHE_MAX_ENTRIES = 4_000  # addresses; those of pages come again and again
 
@@ -18,24 +21,32 @@ _ROUTES = ("/", "!")
 _up_to_user = re.compile("((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@").match
 
 
-def strip_urls(event: Event, arrival: Arrival) -> Fault | None:
+def strip_urls(events: Sequence[Event], arrival: Arrival) -> Faults:
     del arrival
-    if event.url is not None:
-        event.url = stripped(event.url)
-    if event.referrer is not None:
-        event.referrer = stripped(event.referrer)
-    properties = event.properties
-    if not ADDRESS_PROPERTIES.isdisjoint(properties):
-        for name in ADDRESS_PROPERTIES & properties.keys():
-            value = properties[name]
-            if isinstance(value, str) and (name != QUERY_PROPERTY or value.startswith("?")):
-                properties[name] = stripped(value)
-    return None
+    if _has_more_than_path("".join([f"{event.url}{event.referrer}" for event in events])):
+        for event in events:
+            event.url = event.url and stripped(event.url)
+            event.referrer = event.referrer and stripped(event.referrer)
+    if not ADDRESS_PROPERTIES.isdisjoint(chain.from_iterable([event.properties for event in events])):
+        for event in events:
+            _strip_properties(event.properties)
+    return NO_FAULTS
+
+
+def _strip_properties(properties: dict[str, Any]) -> None:
+    for name in ADDRESS_PROPERTIES & properties.keys():
+        value = properties[name]
+        if isinstance(value, str) and (name != QUERY_PROPERTY or value.startswith("?")):
+            properties[name] = stripped(value)
+
+
+def _has_more_than_path(addresses: str) -> bool:
+    return "?" in addresses or "#" in addresses or "@" in addresses
 
 
 def stripped(url: str) -> str:
     """Of its query what says which campaign brought somebody, its fragment if it is a route; no user, no password."""
-    if "?" in url or "#" in url or "@" in url:
+    if _has_more_than_path(url):
         return _known(url) if len(url) <= URL_MAX else _stripped(url)
     return url
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.event import canonical_event_id, new_event_id
+from app.domain.event import canonical_event_id, canonical_event_ids, new_event_id
 from tests.events import NOW, stored_event
 
 ID = "01957a10-3f2c-7000-8000-00000000abcd"
@@ -38,6 +38,19 @@ def test_a_text_becomes_the_uuid_it_always_became() -> None:
 def test_what_only_looks_like_a_uuid_is_a_text(almost: str) -> None:
     assert canonical_event_id(almost) not in (ID, almost)
     assert uuid.UUID(canonical_event_id(almost)).version == 8
+
+
+SENT_IDS = st.uuids().map(str) | st.uuids().map(lambda sent: str(sent).upper()) | st.text(min_size=1, max_size=40)
+
+
+@given(st.lists(st.uuids().map(str)) | st.lists(SENT_IDS))
+def test_many_ids_are_those_that_each_would_be(sent: list[str]) -> None:
+    assert canonical_event_ids(sent) == [canonical_event_id(each) for each in sent]
+
+
+@pytest.mark.parametrize("other", [f"{ID}\n{ID}", f"{ID}\n", ID[:-1] + "x", ID[:-1] + "é", "order-7"])
+def test_one_text_among_uuids_spoils_none_of_them(other: str) -> None:
+    assert canonical_event_ids([ID, other, ID.upper()]) == [ID, canonical_event_id(other), ID]
 
 
 def test_ids_of_ours_are_new_and_carry_the_time() -> None:

@@ -5,6 +5,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain.event import Event
 from app.ingest.formats.base import Decoded
@@ -121,6 +123,37 @@ def test_texts_are_found_wherever_they_stand_and_counted_by_kind() -> None:
         "title": "Reset of [email]",
     }
     assert (event.url, event.referrer) == ("https://shop.example/[email]", "https://a.example/[card]")
+
+
+PIECES = st.sampled_from(
+    [
+        "4111",
+        "1111",
+        "4111111111111111",
+        " ",
+        "-",
+        ".",
+        "/",
+        '"',
+        "\\",
+        "é",
+        "ana",
+        "@",
+        "%40",
+        "shop.example",
+        "\n",
+        "a",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_whatever_would_be_taken_out_of_a_text_is_taken_out_of_a_request(text: str) -> None:
+    event = stored_event(properties={"note": text})
+    decoded = Decoded([stored_event(), event], [0, 1], list)
+    run_pipeline(decoded, NOW, STEPS)
+
+    assert event.properties == {"note": after(text)}
 
 
 def test_ids_are_what_the_shop_chose_them_to_be() -> None:

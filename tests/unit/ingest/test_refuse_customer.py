@@ -17,15 +17,14 @@ from tests.events import NOW, stored_event
 )  # fmt: skip
 def test_an_event_of_nobodys_customer_stays_its_visitors(customer: str) -> None:
     event, arrival = stored_event(visitor="phone", customer=customer), Arrival(NOW, None)
-    assert refuse_customer(event, arrival) is None
+    assert not refuse_customer([event], arrival)
     assert (event.visitor_key, event.customer_key) == ("phone", None)
     assert arrival.customers_refused == 1
 
 
 def test_without_a_visitor_it_is_refused() -> None:
     arrival = Arrival(NOW, None)
-    fault = refuse_customer(stored_event(visitor=None, customer="undefined"), arrival)
-    assert fault is not None
+    fault = refuse_customer([stored_event(visitor=None, customer="undefined")], arrival)[0]
     assert (fault.reason, fault.pointer) == (RejectReason.BAD_CUSTOMER, "/customer_id")
     assert arrival.customers_refused == 0
 
@@ -33,7 +32,7 @@ def test_without_a_visitor_it_is_refused() -> None:
 def test_without_a_visitor_a_browsers_is_the_one_of_that_day() -> None:
     arrival = Arrival(NOW, None, cookieless_key=lambda: "of the day")
     event = stored_event(visitor=None, customer="undefined")
-    assert refuse_customer(event, arrival) is None
+    assert not refuse_customer([event], arrival)
     assert (event.visitor_key, event.customer_key, arrival.customers_refused) == ("of the day", None, 1)
 
 
@@ -42,20 +41,20 @@ def test_without_a_visitor_a_browsers_is_the_one_of_that_day() -> None:
 )
 def test_a_guests_order_is_its_own_visitors(order_id: object, visitor: str) -> None:
     event = stored_event("order_completed", visitor=None, customer="0", properties={"order_id": order_id})
-    assert refuse_customer(event, Arrival(NOW, None)) is None
+    assert not refuse_customer([event], Arrival(NOW, None))
     assert (event.visitor_key, event.customer_key) == (visitor, None)
 
 
 @pytest.mark.parametrize("order_id", ["", None, True, ["A-17"]])
 def test_an_order_without_an_id_is_nobodys(order_id: object) -> None:
     event = stored_event("order_completed", visitor=None, customer="0", properties={"order_id": order_id})
-    assert refuse_customer(event, Arrival(NOW, None)) is not None
+    assert refuse_customer([event], Arrival(NOW, None)).keys() == {0}
 
 
 @pytest.mark.parametrize("customer", [None, "ana", "00", "1", "nullius", "guest-17", "-", "Ana Guest"])
 def test_other_customers_are_taken_as_they_are(customer: str | None) -> None:
     event, arrival = stored_event(visitor="phone", customer=customer), Arrival(NOW, None)
-    assert refuse_customer(event, arrival) is None
+    assert not refuse_customer([event], arrival)
     assert (event.customer_key, arrival.customers_refused) == (customer, 0)
 
 
