@@ -1,9 +1,10 @@
 """The ledger: what came in and what became of it, counted apart so that sums can be compared."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 
 from app.domain.event import Event
 from app.domain.outcome import Outcome, RefusedEvent
@@ -48,6 +49,9 @@ class LedgerLine:
 LedgerKey = tuple[int, str, datetime]  # storefront_id, source, start of the minute
 
 
+_door = attrgetter("storefront_id", "source", "received_at", "is_bot")
+
+
 def ledger_lines(
     received: Iterable[Received], events: Sequence[Event], outcomes: Sequence[Outcome], refused: Iterable[RefusedEvent]
 ) -> dict[LedgerKey, LedgerLine]:
@@ -66,13 +70,10 @@ def ledger_lines(
         door.received += part.received
         door.no_consent += part.no_consent
         door.limited += part.limited
-    # Events of one request share storefront, source and moment: counted in bulk, this costs next to nothing an event.
-    fates = Counter(
-        (event.storefront_id, event.source, event.received_at, event.is_bot, outcome)
-        for event, outcome in zip(events, outcomes, strict=True)
-    )
-    for (storefront_id, source, at, is_bot, outcome), count in fates.items():
-        fate = line(storefront_id, source, at)
+    # Events of one request follow each other and share all this: counted in bulk, they cost next to nothing each.
+    fates = zip(map(_door, events), outcomes, strict=True)
+    for ((storefront_id, source, at, is_bot), outcome), alike in groupby(fates):
+        fate, count = line(storefront_id, source, at), len(list(alike))
         if outcome is Outcome.DUPLICATE:
             fate.duplicate += count
         elif is_bot:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -367,11 +368,11 @@ class IngestEndpoint:
             metrics.customers_refused.labels(name).inc(decoded.customers_refused)
         for kind, count in decoded.redacted.items():
             metrics.redacted.labels(kind).inc(count)
-        for event in events:
-            if (stage := self._stages.get(event.event_name)) is not None:
-                stage.inc()
+        for event_name, count in Counter([event.event_name for event in events]).items():
+            if (stage := self._stages.get(event_name)) is not None:
+                stage.inc(count)
         if events:
-            oldest = min(event.occurred_at for event in events)
+            oldest = min([event.occurred_at for event in events])
             self._delay.observe(max(0.0, (context.received_at - oldest).total_seconds()))
 
 
@@ -385,6 +386,8 @@ def _unreadable(body: bytes, detail: str, trust: Trust) -> Rejection:
 
 def _result(decoded: Decoded, stored: list[Outcome]) -> IngestResult:
     """Puts the outcomes of the commit and the refusals together, by place in the request."""
+    if len(stored) == decoded.received_count and Outcome.REJECTED not in stored:
+        return IngestResult(stored, [event.event_id for event in decoded.events], [], decoded.for_reply)
     outcomes = [Outcome.REJECTED] * decoded.received_count
     event_ids: list[str | None] = [None] * decoded.received_count
     rejections = list(decoded.rejections)

@@ -13,6 +13,7 @@ from app.domain.context import Campaign, Device
 from app.domain.event import Event
 from app.storage.copy_rows import ContextIds
 
+UNKNOWN = -1
 KNOWN_MAX = 50_000  # of all storefronts, about 500 bytes each
 
 Values = tuple[str | None, ...]
@@ -60,9 +61,12 @@ class Contexts:
         if len(self._known) > KNOWN_MAX:
             self._known = {}
         known = self._known
+        ids = [None if each is None else known.get(each, UNKNOWN) for each in wanted]
+        if UNKNOWN not in ids:
+            return ids
         new: defaultdict[int, set[Values]] = defaultdict(set)
-        for each in wanted:
-            if each is not None and each not in known:
+        for each, found in zip(wanted, ids, strict=True):
+            if each is not None and found == UNKNOWN:
                 new[each[0]].add(each[1])
         for storefront_id, values in new.items():
             known |= await self._learned(connection, storefront_id, values)

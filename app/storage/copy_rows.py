@@ -5,11 +5,13 @@ Format: https://www.postgresql.org/docs/18/sql-copy.html, "Binary Format". Numbe
 in bytes and its value, NULL is the length -1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from struct import Struct
 
 from app.domain.event import Event, Trust
+from app.domain.time_range import MICROSECOND
 
 # Stored in a smallint column; never renumber.
 TRUST_CODES: dict[Trust, int] = {Trust.BROWSER: 1, Trust.SERVER: 2, Trust.SIGNED: 3, Trust.IMPORT: 4}
@@ -41,14 +43,18 @@ TRAILER = b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
 _TRUE = b"\0\0\0\x01\x01"
 # The number of fields, then the columns up to `trust`.
-pack_head = Struct("!h ii i16s iq iq iq ii ii ih").pack
+_pack_head = Struct("!h ii i16s iq iq iq ii ii ih").pack
 _pack_bigint = Struct("!iq").pack
 _pack_integer = Struct("!ii").pack
 _pack_length = Struct("!i").pack
 
+# Fields made once, because they repeat: names, addresses and ends of rows.
+TEXTS_MAX = 4_000
+TAILS_MAX = 2_000
+
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-FIRST_DAY = (datetime.min.replace(tzinfo=UTC) - POSTGRES_EPOCH).days
-LAST_DAY = (datetime.max.replace(tzinfo=UTC) - POSTGRES_EPOCH).days
+FIRST = (datetime.min.replace(tzinfo=UTC) - POSTGRES_EPOCH) // MICROSECOND
+LAST = (datetime.max.replace(tzinfo=UTC) - POSTGRES_EPOCH) // MICROSECOND
 # Stands in for the client_time of events that came without one: '-infinity'.
 UNDATED = -(2**63)
 
@@ -60,46 +66,57 @@ Properties = tuple[int | None, bytes]  # shape_id and an array of values, or Non
 Row = tuple[int, Event, Ids, Properties, ContextIds]
 
 
-def copy_rows(rows: Iterable[Row]) -> bytes:
+@lru_cache(maxsize=TEXTS_MAX)
+def _text(text: str | None) -> bytes:
+    if text is None:
+        return _NULL
+    encoded = text.encode()
+    return _pack_length(len(encoded)) + encoded
+
+
+@lru_cache(maxsize=TAILS_MAX)
+def _tail(shape_id: int | None, is_bot: bool, contexts: ContextIds) -> bytes:
+    """The columns from `shape_id` on."""
+    shape, device, campaign = (_NULL if each is None else _pack_integer(4, each) for each in (shape_id, *contexts))
+    return shape + (_TRUE if is_bot else _NULL) + device + campaign
+
+
+def copy_rows(rows: Sequence[Row]) -> bytes:
     """Events for a COPY, to stand between HEADER and TRAILER. The number of each is its position in the commit."""
+    event_ids = bytes.fromhex("".join([row[1].event_id for row in rows]).replace("-", ""))
     parts: list[bytes] = []
-    add = parts.append
-    texts: dict[str | None, bytes] = {None: _NULL}  # names and addresses repeat
     last_received_at, received_at = None, 0  # one for all events of a request
+    start = 0
     for position, event, (visitor_id, customer_id, account_id), (shape_id, properties), contexts in rows:
         if event.received_at is not last_received_at:
             last_received_at, received_at = event.received_at, microseconds(event.received_at)
         client_time = UNDATED if event.client_time is None else microseconds(event.client_time)
         occurred_at = client_time if event.occurred_at is event.client_time else microseconds(event.occurred_at)
-        event_id = bytes.fromhex(event.event_id.replace("-", ""))
+        end = start + 16
         # fmt: off
-        add(pack_head(
-            len(COLUMNS), 4, event.storefront_id, 16, event_id, 8, client_time, 8, occurred_at, 8, received_at,
-            4, position, 4, event.seq, 2, TRUST_CODES[event.trust],
-        ))
+        parts += (
+            _pack_head(
+                len(COLUMNS), 4, event.storefront_id, 16, event_ids[start:end], 8, client_time, 8, occurred_at,
+                8, received_at, 4, position, 4, event.seq, 2, TRUST_CODES[event.trust],
+            ),
+            _NULL if visitor_id is None else _pack_bigint(8, visitor_id),
+            _NULL if customer_id is None else _pack_bigint(8, customer_id),
+            _NULL if account_id is None else _pack_bigint(8, account_id),
+            _text(event.event_name),
+            _text(event.url),
+            _text(event.referrer),
+            _pack_length(len(properties)),
+            properties,
+            _tail(shape_id, event.is_bot, contexts),
+        )
         # fmt: on
-        add(_NULL if visitor_id is None else _pack_bigint(8, visitor_id))
-        add(_NULL if customer_id is None else _pack_bigint(8, customer_id))
-        add(_NULL if account_id is None else _pack_bigint(8, account_id))
-        for text in (event.event_name, event.url, event.referrer):
-            field = texts.get(text)
-            if field is None:
-                assert text is not None
-                encoded = text.encode()
-                field = texts[text] = _pack_length(len(encoded)) + encoded
-            add(field)
-        add(_pack_length(len(properties)))
-        add(properties)
-        add(_NULL if shape_id is None else _pack_integer(4, shape_id))
-        add(_TRUE if event.is_bot else _NULL)
-        for context_id in contexts:
-            add(_NULL if context_id is None else _pack_integer(4, context_id))
+        start = end
     return b"".join(parts)
 
 
 def microseconds(moment: datetime) -> int:
     """A time as Postgres counts it. Raises OverflowError for one that lies outside the years 1 to 9999 in UTC."""
-    since = moment - POSTGRES_EPOCH
-    if not FIRST_DAY <= since.days <= LAST_DAY:
+    count = (moment - POSTGRES_EPOCH) // MICROSECOND
+    if not FIRST <= count <= LAST:
         raise OverflowError("beyond the years that other programs can read")
-    return since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds
+    return count

@@ -129,9 +129,9 @@ class Identities:
             return Found(known)
         found = Found([], epoch=self._epoch)
         visitor_ids, customer_ids, account_ids = (
-            await self._ids(connection, "visitor", [_key(e.storefront_id, e.visitor_key) for e in events], found),
-            await self._ids(connection, "customer", [_key(e.storefront_id, e.customer_key) for e in events], found),
-            await self._ids(connection, "account", [_key(e.storefront_id, e.account_key) for e in events], found),
+            await self._ids(connection, "visitor", events, [event.visitor_key for event in events], found),
+            await self._ids(connection, "customer", events, [event.customer_key for event in events], found),
+            await self._ids(connection, "account", events, [event.account_key for event in events], found),
         )
         found.ids = list(zip(visitor_ids, customer_ids, account_ids, strict=True))
         await self._link(connection, events, found)
@@ -146,8 +146,19 @@ class Identities:
         _add_bounded(self._links, found.links)
 
     async def _ids(
-        self, connection: asyncpg.Connection, name: str, keys: Sequence[Key | None], found: Found
+        self,
+        connection: asyncpg.Connection,
+        name: str,
+        events: Sequence[Event],
+        texts: Sequence[str | None],
+        found: Found,
     ) -> list[int | None]:
+        """texts: of the events, what names their visitor, customer or account."""
+        if texts.count(None) == len(texts):
+            return [None] * len(texts)
+        keys = [
+            None if text is None else (event.storefront_id, text) for event, text in zip(events, texts, strict=True)
+        ]
         # Looked up before anything is awaited: meanwhile the oldest may go from the cache.
         known = self._known[name]
         ids = [None if key is None else known.get(key) for key in keys]
@@ -183,10 +194,6 @@ async def unlink(
 ) -> bool:
     """Undo that the visitor is the customer, for all events by `at`. Returns whether they were ever seen together."""
     return await connection.fetchval(UNLINK, storefront_id, customer_key, visitor_key, at) is not None
-
-
-def _key(storefront_id: int, text: str | None) -> Key | None:
-    return None if text is None else (storefront_id, text)
 
 
 async def _fetch_ids(connection: asyncpg.Connection, statement: str, keys: Iterable[Key]) -> dict[Key, int]:

@@ -5,8 +5,7 @@ takes on disk and to copy around, because a shop's events have few shapes and lo
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import asyncpg
 import msgspec
@@ -50,14 +49,18 @@ class Shapes:
 
     async def properties(self, connection: asyncpg.Connection, events: Sequence[Event]) -> list[Properties]:
         """Every event's properties as they are stored. What is learned is committed at once: outside a transaction."""
-        shapes = [(event.storefront_id, tuple(event.properties)) for event in events]
-        shape_ids = [self._known.get(shape, UNKNOWN) for shape in shapes]
+        known = self._known
+        shape_ids = [known.get(_shape(event), UNKNOWN) for event in events]
         if UNKNOWN in shape_ids:
-            await self._learn(
-                connection, [shape for shape, found in zip(shapes, shape_ids, strict=True) if found == UNKNOWN]
-            )
-            shape_ids = [self._known.get(shape) for shape in shapes]
-        return [_stored(shape_id, event.properties) for shape_id, event in zip(shape_ids, events, strict=True)]
+            new = [_shape(event) for event, found in zip(events, shape_ids, strict=True) if found == UNKNOWN]
+            await self._learn(connection, new)
+            shape_ids = [known.get(_shape(event)) for event in events]
+        return [
+            (None, _encode(event.properties))
+            if shape_id is None
+            else (shape_id, _encode(list(event.properties.values())))
+            for shape_id, event in zip(shape_ids, events, strict=True)
+        ]
 
     async def _learn(self, connection: asyncpg.Connection, shapes: Sequence[Shape]) -> None:
         # What can't be learned is not even counted: its names may take up any room.
@@ -73,8 +76,8 @@ class Shapes:
             self._known.clear()
 
 
-def _stored(shape_id: int | None, properties: Mapping[str, Any]) -> Properties:
-    return (None, _encode(properties)) if shape_id is None else (shape_id, _encode(list(properties.values())))
+def _shape(event: Event) -> Shape:
+    return event.storefront_id, tuple(event.properties)
 
 
 def _fits(shape: Shape) -> bool:

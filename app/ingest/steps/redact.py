@@ -65,7 +65,8 @@ def redact(events: Sequence[Event], arrival: Arrival) -> Faults:
 def _any_suspect(events: Sequence[Event]) -> bool:
     """One look at all that they say, as JSON: it is far quicker to write than to walk through."""
     said = _encode([(event.url, event.referrer, event.properties) for event in events])
-    return b"@" in said or b"%40" in said or _MANY_FIGURES in said.translate(_AS_ZEROS, b" .-")
+    # A single character is found at once, three take longer.
+    return b"@" in said or (b"%" in said and b"%40" in said) or _MANY_FIGURES in said.translate(_AS_ZEROS, b" .-")
 
 
 def redacted(text: str, found: Counter[str], *, is_code: bool = False) -> str:
