@@ -88,7 +88,7 @@ def canonical_event_ids(sent: Sequence[str]) -> list[str]:
     lines = "\n".join(sent)
     # A line break inside of an id makes more lines of them than there are ids.
     if sent and lines.encode("ascii", "replace").translate(_FIGURES) == b"\n".join([_LOOK] * len(sent)):
-        return lines.lower().split("\n")
+        return list(sent) if lines == (canonical := lines.lower()) else canonical.split("\n")
     return [canonical_event_id(each) for each in sent]
 
 

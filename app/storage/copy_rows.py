@@ -84,6 +84,7 @@ def _tail(shape_id: int | None, is_bot: bool, contexts: ContextIds) -> bytes:
 def copy_rows(rows: Sequence[Row]) -> bytes:
     """Events for a COPY, to stand between HEADER and TRAILER. The number of each is its position in the commit."""
     event_ids = bytes.fromhex("".join([row[1].event_id for row in rows]).replace("-", ""))
+    assert len(event_ids) == 16 * len(rows), "a canonical id has 16 bytes"
     parts: list[bytes] = []
     last_received_at, received_at = None, 0  # one for all events of a request
     start = 0

@@ -50,15 +50,14 @@ class Shapes:
     async def properties(self, connection: asyncpg.Connection, events: Sequence[Event]) -> list[Properties]:
         """Every event's properties as they are stored. What is learned is committed at once: outside a transaction."""
         known = self._known
-        shape_ids = [known.get(_shape(event), UNKNOWN) for event in events]
+        shapes = [(event.storefront_id, tuple(event.properties)) for event in events]
+        shape_ids = [known.get(shape, UNKNOWN) for shape in shapes]
         if UNKNOWN in shape_ids:
-            new = [_shape(event) for event, found in zip(events, shape_ids, strict=True) if found == UNKNOWN]
+            new = [shape for shape, found in zip(shapes, shape_ids, strict=True) if found == UNKNOWN]
             await self._learn(connection, new)
-            shape_ids = [known.get(_shape(event)) for event in events]
+            shape_ids = [known.get(shape) for shape in shapes]
         return [
-            (None, _encode(event.properties))
-            if shape_id is None
-            else (shape_id, _encode(list(event.properties.values())))
+            (shape_id, _encode(event.properties if shape_id is None else list(event.properties.values())))
             for shape_id, event in zip(shape_ids, events, strict=True)
         ]
 
@@ -74,10 +73,6 @@ class Shapes:
             self._candidates.clear()
         if len(self._known) > KNOWN_MAX:
             self._known.clear()
-
-
-def _shape(event: Event) -> Shape:
-    return event.storefront_id, tuple(event.properties)
 
 
 def _fits(shape: Shape) -> bool:
