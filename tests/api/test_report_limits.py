@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.server import ServerState
 
 from app.config import Settings
 from app.connection import Connection, ConnectionLimits
 from app.domain.storefront import KeyKind
+from app.main import Application
 from app.metrics import Metrics
 from app.mirror.scan import Scan
 from app.reports.flights import Flight
@@ -50,14 +50,14 @@ async def one_slot(settings: Settings, database: DatabaseUrl) -> AsyncIterator[S
 
 
 @asynccontextmanager
-async def over_a_socket(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def over_a_socket(app: Application) -> AsyncIterator[httpx.AsyncClient]:
     """A client that can hang up: each request has a connection of its own."""
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
     config.load()
-    limits = ConnectionLimits(head_seconds=60, body_seconds=60, connections_max=100, metrics=Metrics())
+    limits = ConnectionLimits(60, 60, 60, connections_max=100, metrics=Metrics())
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(limits, config, state, {}), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(limits, app.answer_whole, config, state, {}), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     no_keep_alive = httpx.Limits(max_keepalive_connections=0)
     async with server, httpx.AsyncClient(base_url=url, limits=no_keep_alive, trust_env=False, timeout=60) as client:
