@@ -1,6 +1,7 @@
 """`make growth`: how the time and memory of funnels grow with the events, up to more than Postgres holds in minutes.
 
-The mirror's file is filled directly, and a process of its own asks the report of it: no HTTP, no Postgres.
+The mirror's file is filled directly, and a process of its own asks the report of it: no HTTP, no Postgres. All events
+are held in memory, unless that is given less.
 """
 
 import statistics
@@ -8,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, NamedTuple, TypeVar
@@ -54,6 +56,9 @@ class Growth(NamedTuple):
 
 def main(
     sizes: Annotated[str, typer.Option(help="Numbers of events, separated by commas.")] = "8000000,25000000,50000000",
+    cache_mib: Annotated[
+        int, typer.Option(help="As FOOTFALL_REPORT_CACHE_BYTES; 0: all is read from the file.")
+    ] = 4096,
 ) -> None:
     console = wide_console()
     measured = []
@@ -61,7 +66,7 @@ def main(
         with console.status(f"{size:,} events"), tempfile.TemporaryDirectory(prefix="footfall-bench-") as folder:
             path = Path(folder) / "mirror.duckdb"
             _in_a_process(fill, path, size)
-            measured.append(_in_a_process(ask, path, size))
+            measured.append(_in_a_process(partial(ask, cache_bytes=cache_mib * 2**20), path, size))
     console.print(_table(measured))
     console.print(f"Seconds, medians of {RUNS} runs in turns; the second line is for a million events.")
 
@@ -112,8 +117,8 @@ def _rows(columns: Columns, start: int, end: int) -> pa.Table:
     )
 
 
-def ask(path: Path, event_count: int) -> Growth:
-    mirror = _mirror(path)
+def ask(path: Path, event_count: int, *, cache_bytes: int) -> Growth:
+    mirror = _mirror(path, cache_bytes)
     idle_bytes = _memory_bytes("VmRSS")
     first_seconds = _seconds(mirror, FOUR_STEPS)
     seconds: dict[str, list[float]] = {question.name: [] for question in QUESTIONS}
@@ -139,12 +144,9 @@ def _seconds(mirror: Mirror, question: Question) -> float:
     return time.perf_counter() - started
 
 
-def _mirror(path: Path) -> Mirror:
-    """With as much memory as the service gives it when nothing else is set."""
-    settings = Settings.model_validate({})
-    mirror = Mirror(
-        path, "no Postgres", memory_bytes=settings.mirror_memory_bytes, cache_bytes=settings.report_cache_bytes
-    )
+def _mirror(path: Path, cache_bytes: int = 0) -> Mirror:
+    """DuckDB has as much memory as when nothing else is set."""
+    mirror = Mirror(path, "no Postgres", memory_bytes=Settings().mirror_memory_bytes, cache_bytes=cache_bytes)
     mirror.open()
     return mirror
 

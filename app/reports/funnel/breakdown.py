@@ -1,6 +1,7 @@
 """The funnel of each value of a property or a dimension, and how sure it is that one converts unlike the others."""
 
 from collections.abc import Iterator
+from functools import partial
 from heapq import nsmallest
 from typing import Literal
 
@@ -8,9 +9,10 @@ import numpy as np
 from pydantic import BaseModel
 
 from app.domain.statistics import benjamini_hochberg, two_proportions
-from app.match.rules import Int32s
+from app.match.rules import Int32s, Int64s
 from app.mirror.columns import Texts
 from app.mirror.scan import Scan
+from app.parallel import spread
 from app.reports.funnel.first_touch import first_touch_rows
 from app.reports.funnel.matching import Attempts
 from app.reports.funnel.questions import BreakdownParams, Of
@@ -56,8 +58,11 @@ def groups_of(
         positions = attempts.positions_of(slice(None), asked.step - 1 if asked.step else 0)
         row_numbers = attempts.events.row_number[attempts.rows(positions)]
     column = scan.column(asked.subject())
-    parts = list(_parts(attempts, column.codes[row_numbers], column.texts, asked.limit))
-    steps = [funnel_steps(part, values) for _, _, part in parts]
+    parts = list(_parts(column.codes[row_numbers], column.texts, asked.limit))
+    steps = spread(
+        [partial(_steps_of, attempts, members, values) for _, _, members in parts],
+        [len(members) for _, _, members in parts],
+    )
     significances = _significances([(each[0].reached_count, each[-1].reached_count) for each in steps])
     return [
         Group(
@@ -67,8 +72,12 @@ def groups_of(
     ]
 
 
-def _parts(attempts: Attempts, codes: Int32s, texts: Texts, limit: int) -> Iterator[tuple[str, Kind, Attempts]]:
-    """Those who have each of the largest values, another one, or none; where there are any. codes: per attempt."""
+def _steps_of(attempts: Attempts, members: Int64s, values: Values | None) -> list[FunnelStep]:
+    return funnel_steps(attempts.only(members), values)
+
+
+def _parts(codes: Int32s, texts: Texts, limit: int) -> Iterator[tuple[str, Kind, Int64s]]:
+    """The attempts that have each of the largest values, another one, or none; where there are any. codes: of each."""
     largest = _largest(codes, texts, limit)
     other, not_set = len(largest), len(largest) + 1
     group_of_code = np.full(len(texts) + 1, other, np.int16)  # the last is that of no value, whose code is -1
@@ -81,12 +90,12 @@ def _parts(attempts: Attempts, codes: Int32s, texts: Texts, limit: int) -> Itera
     for number, (value, kind) in enumerate([*named, (OTHER, "other"), (NOT_SET, "not_set")]):
         members = by_group[bounds[number] : bounds[number + 1]]
         if len(members):
-            yield value, kind, attempts.only(members)
+            yield value, kind, members
 
 
 def _largest(codes: Int32s, texts: Texts, limit: int) -> dict[int, str]:
     """Text by code of the most frequent ones, in the order of their number, then of their text."""
-    counts = np.bincount(codes[codes >= 0])
+    counts = np.bincount(codes + 1)[1:]  # without those that have none, whose code is -1
     used = np.flatnonzero(counts)
     if len(used) > limit:
         least = np.partition(counts[used], -limit)[-limit]

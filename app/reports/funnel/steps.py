@@ -1,14 +1,12 @@
 """How many reached each step, and what became of the others."""
 
-from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain
 
 import numpy as np
 from pydantic import BaseModel
 
 from app.domain.funnel import Order, StepResult, step_results
-from app.parallel import at_once, parts_of
+from app.parallel import spread
 from app.reports.funnel.matching import Attempts
 from app.reports.funnel.times import Durations, durations_between
 from app.reports.funnel.value import StepValue, Values, step_values
@@ -42,8 +40,15 @@ class FunnelStep(BaseModel):
 
 def funnel_steps(attempts: Attempts, values: Values | None = None) -> list[FunnelStep]:
     steps = []
-    durations = [(None, None), *_all_durations(attempts)]
-    for index, (counts, (from_entry, from_previous)) in enumerate(zip(step_counts(attempts), durations, strict=True)):
+    counted = step_counts(attempts)
+    timed = range(1, len(counted))
+    durations = spread(
+        [partial(_durations, attempts, index) for index in timed],
+        [counted[index].reached_count for index in timed],
+    )
+    for index, (counts, (from_entry, from_previous)) in enumerate(
+        zip(counted, [(None, None), *durations], strict=True)
+    ):
         done_count, done_ratio = _done(attempts, index)
         value, without_value_count = (
             step_values(attempts, index, attempts.positions(index), values) if values else (None, None)
@@ -68,20 +73,6 @@ def funnel_steps(attempts: Attempts, values: Values | None = None) -> list[Funne
             )
         )
     return steps
-
-
-def _all_durations(attempts: Attempts) -> list[TwoDurations]:
-    """By step, of the steps after the first. That behind it is reached by most, so all others are done beside it."""
-    of_step = partial(_durations, attempts)
-    after_first = range(1, len(attempts.definition.steps))
-    if parts_of(len(attempts.depth)) == 1:
-        return _each(of_step, after_first)
-    parts = (after_first[:1], after_first[1:])
-    return [*chain(*at_once([partial(_each, of_step, part) for part in parts]))]
-
-
-def _each(of_step: Callable[[int], TwoDurations], indexes: Sequence[int]) -> list[TwoDurations]:
-    return [of_step(index) for index in indexes]
 
 
 def _durations(attempts: Attempts, index: int) -> TwoDurations:
