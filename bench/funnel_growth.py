@@ -56,9 +56,7 @@ class Growth(NamedTuple):
 
 def main(
     sizes: Annotated[str, typer.Option(help="Numbers of events, separated by commas.")] = "8000000,25000000,50000000",
-    cache_mib: Annotated[
-        int, typer.Option(help="As FOOTFALL_REPORT_CACHE_BYTES; 0: all is read from the file.")
-    ] = 4096,
+    cache_mib: Annotated[int, typer.Option(help="FOOTFALL_REPORT_CACHE_BYTES; 0: all is read from the file.")] = 4096,
 ) -> None:
     console = wide_console()
     measured = []
@@ -146,7 +144,9 @@ def _seconds(mirror: Mirror, question: Question) -> float:
 
 def _mirror(path: Path, cache_bytes: int = 0) -> Mirror:
     """DuckDB has as much memory as when nothing else is set."""
-    mirror = Mirror(path, "no Postgres", memory_bytes=Settings().mirror_memory_bytes, cache_bytes=cache_bytes)
+    mirror = Mirror(
+        path, "no Postgres", memory_bytes=Settings.model_validate({}).mirror_memory_bytes, cache_bytes=cache_bytes
+    )
     mirror.open()
     return mirror
 

@@ -52,7 +52,7 @@ def test_an_error_in_any_call_is_raised(parts: int) -> None:
     def fail() -> int:
         raise ValueError("of the second")
 
-    calls = [int, fail, int]
+    calls: list[Callable[[], int]] = [int, fail, int]
     with pytest.raises(ValueError, match="of the second"):
         at_once(calls)
     with pytest.raises(ValueError, match="of the second"):
