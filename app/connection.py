@@ -199,8 +199,9 @@ class Connection(HttpToolsProtocol):
     def _reply(
         self, cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
     ) -> None:
-        """A whole reply in one write."""
-        if cycle.disconnected:
+        """A whole reply in one write, unless the connection has ended: of requests that came together, only the last
+        is told so."""
+        if cycle.disconnected or self.transport.is_closing():
             return
         cycle.response_started = cycle.response_complete = True
         cycle.on_response = _nothing  # as uvicorn does: nothing is left that refers to itself
@@ -220,9 +221,10 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words are replaced by ours
         if self._cut_reason is not None:
             self._limits.count_cut(self._cut_reason)
-        if self._cut_reason is CutReason.PIPELINE:
-            self.transport.abort()
-        elif self._is_answering():
+        is_answering = self._is_answering()
+        if self._cut_reason is CutReason.PIPELINE or (self.pipeline and not is_answering):
+            self.transport.abort()  # a request before it, still without a reply, would be taken to be the invalid one
+        elif is_answering:
             self.cycle.keep_alive = False  # the reply of the request before comes first, and is the last
         else:
             self._end(_INVALID if self._cut_reason is None else _TOO_LARGE)

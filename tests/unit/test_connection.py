@@ -35,6 +35,9 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.closed = True
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
@@ -143,6 +146,25 @@ async def test_nothing_is_written_to_a_client_that_is_gone(talk: Talk) -> None:
     talk.waiting.pop()()
 
     assert not talk.transport.written
+
+
+async def test_of_requests_that_came_together_none_is_answered_once_the_client_is_gone(talk: Talk) -> None:
+    talk.later = True
+    talk.connection.data_received(POST + POST)
+    talk.transport.abort()
+    talk.connection.connection_lost(ConnectionResetError())
+    talk.waiting.pop()()
+
+    assert not talk.transport.written
+
+
+async def test_an_invalid_body_is_not_answered_before_the_request_ahead_of_it(talk: Talk) -> None:
+    talk.later = True
+    chunked = POST.replace(b"Content-Length: 2\r\n\r\n[]", b"Transfer-Encoding: chunked\r\n\r\nno length\r\n")
+    talk.connection.data_received(POST + chunked)
+
+    assert not talk.transport.written
+    assert talk.transport.is_closing()
 
 
 async def test_a_connection_on_which_no_next_request_comes_is_closed_without_a_word(talk: Talk) -> None:
