@@ -12,11 +12,12 @@ from app.domain.stages import DEFAULT_STAGES
 from app.ingest.batcher import Batcher, BatcherLimits
 from app.ingest.context.country import Countries
 from app.ingest.cookieless import CookielessKeys
+from app.ingest.counting import INGEST_STEPS
 from app.ingest.formats import FORMATS
 from app.ingest.gate import Gate
 from app.ingest.limits import RateLimits
 from app.ingest.parts import IngestParts
-from app.ingest.router import INGEST_STEPS, IngestEndpoint, ingest_endpoints
+from app.ingest.router import IngestEndpoint, ingest_endpoints
 from app.ingest.sink import EventSink
 from app.ingest.spool.drain import Drain
 from app.ingest.spool.queue import Spool

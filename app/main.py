@@ -20,10 +20,11 @@ from app.config import KEYS_FILE, Role, Settings, Worker
 from app.ingest.cors import Header
 from app.ingest.formats import FORMATS
 from app.ingest.openapi import describe_ingest
-from app.ingest.router import IngestEndpoint, SendWhole
+from app.ingest.router import IngestEndpoint
 from app.ingest.sink import EventSink
 from app.ingest.spool.spools import Spools
 from app.ingest.stubs import stubs_router
+from app.ingest.whole import SendWhole
 from app.jobs import Jobs
 from app.metrics import Metrics
 from app.observe import ObserveRequests
@@ -63,7 +64,7 @@ class Application(FastAPI):
         await self._observed(scope, receive, send)
 
     def answer_whole(self, scope: Scope, body: bytes, reply: SendWhole) -> bool:
-        """As `IngestEndpoint.answer_whole`."""
+        """As `WholeRequests.answer`."""
         endpoint = self.ingest.get(scope["path"])
         if endpoint is None:
             return False

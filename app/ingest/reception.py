@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 from functools import partial
+from urllib.parse import parse_qsl
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from app.errors import TooLarge
 from app.ingest.body import read_body
@@ -15,6 +16,10 @@ from app.ingest.parts import LARGE_BYTES, IngestParts
 
 # Of a body that is looked through for its key, whoever sends it. Clients send batches of half as much at most.
 KEYLESS_BYTES = 1024 * 1024
+
+
+def query_of(scope: Scope) -> dict[str, str]:
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["query_string"] else {}
 
 
 class Reception:
