@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from app.domain.context import Campaign, Channel, Sender
-from app.domain.event import Event, canonical_event_id, canonical_event_ids, new_event_id
+from app.domain.event import Event, Trust, canonical_event_id, canonical_event_ids, new_event_id
 from app.domain.outcome import RejectReason
 from app.ingest.formats.base import RequestContext
 from app.ingest.formats.native_event import (
@@ -19,6 +19,7 @@ from app.ingest.formats.native_event import (
     NativeEvent,
 )
 from app.ingest.formats.native_faults import TIME_ADVICE
+from app.ingest.guest import visitor_of_order
 
 _NESTED = frozenset({dict, list})
 _encode = msgspec.json.Encoder().encode
@@ -61,20 +62,22 @@ def events_of(natives: Sequence[NativeEvent], context: RequestContext, body: byt
 
     Looks at all of them at once wherever that can prove that none needs a closer look.
     """
-    for native in natives:
-        if native.visitor_id is None and native.customer_id is None:
-            native.visitor_id = _visitor_of_day(context)
     _check_properties([native.properties for native in natives if native.properties], body)
     if b"\\u0000" in body:
         for native in natives:
             _refuse_nul(native)
+    for native in natives:
+        if native.visitor_id is None and native.customer_id is None:
+            native.visitor_id = _visitor_of_nobody(native, context)
     event_ids = _event_ids(natives, context.received_at)
     return [_event(native, event_id, context) for native, event_id in zip(natives, event_ids, strict=True)]
 
 
-def _visitor_of_day(context: RequestContext) -> str:
-    """Raises Refused."""
+def _visitor_of_nobody(native: NativeEvent, context: RequestContext) -> str:
+    """Of a browser the one of the day, of a guest's order its own. Raises Refused."""
     visitor_key = context.cookieless_key()
+    if visitor_key is None and context.trust is not Trust.BROWSER:
+        visitor_key = visitor_of_order(native.event, native.properties or {})
     if visitor_key is None:
         raise Refused(RejectReason.NO_PERSON, "/visitor_id", "Give a visitor_id or a customer_id.")
     return visitor_key

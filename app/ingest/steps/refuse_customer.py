@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.domain.event import Event
 from app.domain.outcome import RejectReason
-from app.ingest.formats.native_event import ID_MAX
+from app.ingest.guest import visitor_of_order
 from app.ingest.pipeline import Arrival, Fault, Faults
 
 # In lower case, without space around it.
@@ -42,7 +42,7 @@ def refuse_customer(events: Sequence[Event], arrival: Arrival) -> Faults:
         if customer is None or customer.strip().lower() not in NOBODY:
             continue
         if event.visitor_key is None:
-            event.visitor_key = arrival.cookieless_key() or _visitor_of_order(event)
+            event.visitor_key = arrival.cookieless_key() or visitor_of_order(event.event_name, event.properties)
         if event.visitor_key is None:
             faults[place] = _nobody(customer)
         else:
@@ -54,11 +54,3 @@ def refuse_customer(events: Sequence[Event], arrival: Arrival) -> Faults:
 def _nobody(customer: str) -> Fault:
     detail = f"{customer!r} is nobody's id: leave customer_id out until somebody logs in, and give a visitor_id."
     return Fault(RejectReason.BAD_CUSTOMER, "/customer_id", detail)
-
-
-def _visitor_of_order(event: Event) -> str | None:
-    """Whoever orders as a guest is somebody, and the order is money."""
-    order_id = event.properties.get("order_id")
-    if not event.event_name.startswith("order_") or type(order_id) not in {str, int} or order_id == "":
-        return None
-    return f"order:{order_id}"[:ID_MAX]
