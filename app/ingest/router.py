@@ -53,13 +53,14 @@ class IngestEndpoint:
         try:
             with self._parts.gate:
                 reply = await self._answer(scope, headers, receive)
+            reply_headers, body = headers_of(reply, headers.get(b"origin")), body_of(reply)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001  # nothing stands outside of this endpoint
             response = await self._refusals.response_to(scope, error)
             await _send(send, response.status_code, response.raw_headers, bytes(response.body))
             return
-        await _send(send, reply.status, headers_of(reply, headers.get(b"origin")), body_of(reply))
+        await _send(send, reply.status, reply_headers, body)
 
     async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Reply:
         if scope["method"] not in self._format.methods:

@@ -6,6 +6,8 @@ import httpx
 import pytest
 
 from app.domain.storefront import KeyKind
+from app.ingest.formats.base import Reply
+from app.ingest.formats.native import NativeFormat
 from app.storage.keys import create_key
 from tests.events import sent
 from tests.service import Service
@@ -55,6 +57,20 @@ async def test_both_ways_answer_the_same(service: Service, key: str, special: st
     pieces = await service.client.request(method, path, content=in_pieces(body), headers=headers)
 
     assert said(whole) == said(pieces)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_reply_that_cannot_be_written_is_a_fault_of_ours(
+    service: Service, monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
+    await service.send([])
+    monkeypatch.setattr(NativeFormat, "reply", lambda *_: Reply(200, object()))
+    key = {"Authorization": f"Bearer {service.write_key}", "Content-Type": "application/json"}
+
+    reply = await service.client.post("/v1/events", content=b"[]" if is_whole else in_pieces(b"[]"), headers=key)
+
+    assert reply.status_code == 500
+    assert reply.json()["status"] == 500
 
 
 async def test_a_request_that_is_here_as_a_whole_takes_the_short_way(service: Service) -> None:
