@@ -3,8 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import Enum
 from functools import partial
 from typing import Any, cast
 
@@ -14,18 +13,21 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.errors import FootfallError, HeadTooLarge, RequestTimeout, Unavailable, Unreadable
-from app.metrics import Metrics
-from app.problems import problem_response
+from app.connection_limits import (
+    HEAD_MAX_BYTES,
+    HEADERS_MAX,
+    INVALID,
+    LATE_BODY,
+    LATE_HEAD,
+    LINGER_SECONDS,
+    PIPELINE_MAX,
+    REFUSED_MAX,
+    TOO_LARGE,
+    TOO_MANY,
+    ConnectionLimits,
+    CutReason,
+)
 
-HEAD_MAX_BYTES = 64 * 1024  # of request line and headers; proxies allow 8 to 32 KiB. Checked after each read
-HEADERS_MAX = 100
-# Requests on one connection that wait for the reply before theirs. uvicorn would read on and on, and keep them all.
-PIPELINE_MAX = 64
-# An answered client may still be sending: cut off at once, it might lose the answer.
-LINGER_SECONDS = 2.0
-# Connections above the limit that are told so at the same time; those above this are closed without a word.
-REFUSED_MAX = 1_000
 NEVER = float("inf")
 
 # Sends a reply: status, headers, body.
@@ -41,54 +43,6 @@ class Awaited(Enum):
     BODY = "body"
     NEXT = "next"  # request: nothing of it is here yet, and it may take its time
     END = "end"  # of a connection that is refused
-
-
-class CutReason(StrEnum):
-    """Why a connection was ended from our side: a metric's label."""
-
-    SLOW_HEAD = "slow_head"
-    SLOW_BODY = "slow_body"
-    SLOW_READER = "slow_reader"
-    HEAD_TOO_LARGE = "head_too_large"
-    PIPELINE = "pipeline"
-    TOO_MANY = "too_many"
-
-
-@dataclass
-class ConnectionLimits:
-    """Shared by all connections of a server. stopping: replies then end their connections."""
-
-    head_seconds: float
-    body_seconds: float  # also for reading a reply
-    idle_seconds: float  # between two requests
-    connections_max: int
-    metrics: Metrics
-    stopping: bool = False
-
-    def __post_init__(self) -> None:
-        for reason in CutReason:  # so that zeros exist before the first
-            self.metrics.connections_cut.labels(reason)
-
-    def count_cut(self, reason: CutReason) -> None:
-        self.metrics.connections_cut.labels(reason).inc()
-
-
-def _reply(error: FootfallError) -> bytes:
-    """A whole reply that ends the connection, for clients whose request no application gets to see."""
-    response = problem_response(error, "none")
-    headers = [*response.raw_headers, (b"connection", b"close")]
-    lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-    return b"".join((STATUS_LINE[error.status], lines, b"\r\n", bytes(response.body)))
-
-
-_LATE_HEAD = _reply(RequestTimeout("The headers did not arrive in time; send again."))
-_LATE_BODY = _reply(RequestTimeout("The body did not arrive in time; send again."))
-_TOO_LARGE = _reply(HeadTooLarge(f"Send at most {HEADERS_MAX} headers and {HEAD_MAX_BYTES} bytes of them."))
-_INVALID = _reply(Unreadable("This is no valid HTTP request."))
-_TOO_MANY = [
-    _reply(Unavailable("There are too many connections; send again later.", retry_after_seconds=seconds))
-    for seconds in range(1, 6)
-]
 
 
 def _nothing() -> None:
@@ -227,7 +181,7 @@ class Connection(HttpToolsProtocol):
         elif is_answering:
             self.cycle.keep_alive = False  # the reply of the request before comes first, and is the last
         else:
-            self._end(_INVALID if self._cut_reason is None else _TOO_LARGE)
+            self._end(INVALID if self._cut_reason is None else TOO_LARGE)
 
     def check(self, now: float, elapsed_seconds: float) -> None:
         """Called every elapsed_seconds: cuts the client off when it is late. now: by time.monotonic."""
@@ -268,7 +222,7 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += byte_count
             if self._head_bytes > HEAD_MAX_BYTES and not self.transport.is_closing():
                 self._limits.count_cut(CutReason.HEAD_TOO_LARGE)
-                self._end(_TOO_LARGE)
+                self._end(TOO_LARGE)
 
     def _await_next(self) -> None:
         self._awaited, self._deadline = Awaited.NEXT, time.monotonic() + self._limits.idle_seconds
@@ -277,7 +231,7 @@ class Connection(HttpToolsProtocol):
         """Say so once, and wait for the client to hang up: hung up on in its request, it could miss the reply."""
         if not self._head_bytes:
             self._head_bytes = 1
-            self.transport.write(random.choice(_TOO_MANY))  # noqa: S311  # spreads the next attempts
+            self.transport.write(random.choice(TOO_MANY))  # noqa: S311  # spreads the next attempts
             self.transport.write_eof()
 
     def _cut(self) -> None:
@@ -290,7 +244,7 @@ class Connection(HttpToolsProtocol):
         elif self._awaited is Awaited.HEAD:
             self._limits.count_cut(CutReason.SLOW_HEAD)
             # Browsers open connections to have them at hand: a reply that nobody asked for would confuse them.
-            self._end(_LATE_HEAD if self._head_bytes else b"")
+            self._end(LATE_HEAD if self._head_bytes else b"")
         else:
             self._limits.count_cut(CutReason.SLOW_BODY)
             self._cut_body()
@@ -304,7 +258,7 @@ class Connection(HttpToolsProtocol):
         else:
             cycle.disconnected = True  # for the application, the client is gone
             cycle.message_event.set()
-            self._end(_LATE_BODY)
+            self._end(LATE_BODY)
 
     def _end(self, reply: bytes) -> None:
         self.transport.write(reply)

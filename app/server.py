@@ -20,7 +20,8 @@ import uvicorn
 
 from app.compiled_code import cache_folder
 from app.config import WORKER_FOLDER, Role, Settings, Worker
-from app.connection import Connection, ConnectionLimits
+from app.connection import Connection
+from app.connection_limits import ConnectionLimits
 from app.errors import FootfallError
 from app.logs import configure_logging
 from app.storage.database import DatabaseUrl

@@ -13,7 +13,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.config import Settings
-from app.connection import Connection, ConnectionLimits
+from app.connection import Connection
+from app.connection_limits import ConnectionLimits
 from app.domain.storefront import KeyKind
 from app.main import Application
 from app.metrics import Metrics

@@ -11,7 +11,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.connection import Connection, ConnectionLimits, Reply
+from app.connection import Connection, Reply
+from app.connection_limits import ConnectionLimits
 from app.metrics import Metrics
 
 IDLE_SECONDS = 60.0
