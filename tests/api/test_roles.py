@@ -72,6 +72,7 @@ async def test_a_reporter_says_who_takes_events_of_every_format(reporter: Servic
 
 async def test_each_is_ready_by_what_it_needs(collector: Service, reporter: Service) -> None:
     common = {"serving", "postgres", "migrations", "partitions", "background"}
+    await reporter.funnel(REPORTS)  # waits for the mirror's first look
 
     assert await parts_of(collector) == common | {"spool", "ingestion"}
     assert await parts_of(reporter) == common | {"mirror"}
