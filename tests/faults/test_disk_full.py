@@ -31,7 +31,8 @@ async def test_disk_of_the_data_full(prepared: Prepared, folder: Path, seconds: 
 async def test_disk_of_the_write_ahead_log_full(prepared: Prepared, folder: Path, seconds: float) -> None:
     """Postgres ends itself and is started again and again, until there is room."""
     data_dir = copy_of(prepared.data_dir, folder / "data")
-    with small_disk(folder / "disk", 40 * MEGABYTE) as disk:
+    # Once there is room again it must be enough: for 8 segments, as Postgres can't recover without one to go on in.
+    with small_disk(folder / "disk", 128 * MEGABYTE) as disk:
         move_aside(data_dir / "postgres" / "pg_wal", disk / "pg_wal")
         with running(System(data_dir, prepared.keys)) as system:
             postmaster = system.postmaster()
