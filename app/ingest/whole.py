@@ -45,7 +45,7 @@ class WholeRequests:
             if caller is None:
                 return False
             pending = self._begin(scope, headers, query, caller, raw)
-        except Exception as error:  # noqa: BLE001  # as in `IngestEndpoint.__call__`
+        except Exception as error:  # noqa: BLE001  # the client waits for an answer, whatever it is
             self._refuse(scope, send, error)
             return True
         end = partial(self._end, scope, headers.get(b"origin"), send, pending)
@@ -83,7 +83,7 @@ class WholeRequests:
         try:
             reply = self._intake.reply(pending, [] if done is None else done.result())
             headers, body = headers_of(reply, origin), body_of(reply)
-        except Exception as error:  # noqa: BLE001  # as in `IngestEndpoint.__call__`
+        except Exception as error:  # noqa: BLE001  # the client waits for an answer, whatever it is
             self._refuse(scope, send, error)
         else:
             send(reply.status, headers, body)
