@@ -315,14 +315,21 @@ class Metrics:
             self.mirror_events,
             self.report_seconds,
             self.report_cache,
+            *self._of_funnels,
+            self.funnel_refreshed,
+            self.funnel_refresh_failures,
+        )
+
+    @property
+    def _of_funnels(self) -> tuple[Gauge, ...]:
+        """The numbers of those that are published."""
+        return (
             self.funnel_entered,
             self.funnel_converted,
             self.funnel_conversion_ratio,
             self.funnel_reached,
             self.funnel_value,
             self.funnel_period_start,
-            self.funnel_refreshed,
-            self.funnel_refresh_failures,
         )
 
     def watch_buffer(self, events: Callable[[], float], oldest_age_seconds: Callable[[], float]) -> None:
@@ -353,14 +360,7 @@ class Metrics:
 
     def clear_funnel(self, storefront: str, funnel: str) -> None:
         """Take away its numbers, the new ones may have other steps and currencies."""
-        for numbers in (
-            self.funnel_entered,
-            self.funnel_converted,
-            self.funnel_conversion_ratio,
-            self.funnel_reached,
-            self.funnel_value,
-            self.funnel_period_start,
-        ):
+        for numbers in self._of_funnels:
             numbers.remove_by_labels({"storefront": storefront, "funnel": funnel})
 
     def forget_funnel(self, storefront: str, funnel: str) -> None:
