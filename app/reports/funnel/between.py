@@ -4,9 +4,10 @@ import numpy as np
 from pydantic import BaseModel
 
 from app.domain.statistics import nice_edges
+from app.domain.time_range import MICROSECONDS_PER_SECOND
 from app.reports.funnel.matching import Attempts
 from app.reports.funnel.questions import BetweenParams
-from app.reports.funnel.times import Durations, durations_of, seconds_between
+from app.reports.funnel.times import Durations, durations_of, elapsed_between
 
 BINS_MAX = 20
 
@@ -29,13 +30,17 @@ class Between(BaseModel):
 
 
 def between_steps(attempts: Attempts, asked: BetweenParams) -> Between:
-    seconds = seconds_between(attempts, attempts.positions(asked.from_step - 1), attempts.positions(asked.to_step - 1))
+    earlier, later = (attempts.positions(number - 1) for number in (asked.from_step, asked.to_step))
+    elapsed_us = elapsed_between(attempts, earlier, later)
     histogram = []
-    if len(seconds):
+    if len(elapsed_us):
+        seconds = elapsed_us / MICROSECONDS_PER_SECOND
         edges = nice_edges(float(seconds.min()), float(seconds.max()), BINS_MAX)
         counts, _ = np.histogram(seconds, edges)
         histogram = [
             Bin(from_seconds=first, to_seconds=last, count=count)
             for first, last, count in zip(edges[:-1], edges[1:], counts.tolist(), strict=True)
         ]
-    return Between(from_step=asked.from_step, to_step=asked.to_step, seconds=durations_of(seconds), histogram=histogram)
+    return Between(
+        from_step=asked.from_step, to_step=asked.to_step, seconds=durations_of(elapsed_us), histogram=histogram
+    )

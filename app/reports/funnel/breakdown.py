@@ -1,6 +1,5 @@
 """The funnel of each value of a property or a dimension, and how sure it is that one converts unlike the others."""
 
-from collections.abc import Iterator
 from functools import partial
 from heapq import nsmallest
 from typing import Literal
@@ -9,14 +8,14 @@ import numpy as np
 from pydantic import BaseModel
 
 from app.domain.statistics import benjamini_hochberg, two_proportions
-from app.match.rules import Int32s, Int64s
+from app.match.rules import Int32s
 from app.mirror.columns import Texts
 from app.mirror.scan import Scan
-from app.parallel import spread
+from app.parallel import at_once, parts_of, split_evenly
 from app.reports.funnel.first_touch import first_touch_rows
 from app.reports.funnel.matching import Attempts
 from app.reports.funnel.questions import BreakdownParams, Of
-from app.reports.funnel.steps import FunnelStep, funnel_steps
+from app.reports.funnel.steps import FunnelStep, steps_by_group
 from app.reports.funnel.value import Values
 
 OTHER, NOT_SET = "(other)", "(not set)"
@@ -50,47 +49,46 @@ def groups_of(
 
     Of the event of a step: only those who have one.
     """
-    if asked.of is Of.FIRST_TOUCH:
-        row_numbers = first_touch_rows(attempts, scan, include_bots=include_bots)
-    else:
-        if asked.step is not None:
-            attempts = attempts.only(attempts.positions(asked.step - 1) >= 0)
-        positions = attempts.positions_of(slice(None), asked.step - 1 if asked.step else 0)
-        row_numbers = attempts.events.row_number[attempts.rows(positions)]
+    if asked.step is not None:
+        attempts = attempts.only(attempts.positions(asked.step - 1) >= 0)
     column = scan.column(asked.subject())
-    parts = list(_parts(column.codes[row_numbers], column.texts, asked.limit))
-    steps = spread(
-        [partial(_steps_of, attempts, members, values) for _, _, members in parts],
-        [len(members) for _, _, members in parts],
-    )
-    significances = _significances([(each[0].reached_count, each[-1].reached_count) for each in steps])
+    codes = _codes(attempts, asked, scan, column.codes, include_bots=include_bots)
+    named, group = _grouped(codes, column.texts, asked.limit)
+    steps = steps_by_group(attempts, group, len(named), values)
+    found = [(*name, of_group) for name, of_group in zip(named, steps, strict=True) if of_group[0].reached_count]
+    significances = _significances([(each[0].reached_count, each[-1].reached_count) for _, _, each in found])
     return [
-        Group(
-            value=value, kind=kind, steps=found, conversion_ratio=found[-1].conversion_ratio, significance=significance
-        )
-        for (value, kind, _), found, significance in zip(parts, steps, significances, strict=True)
+        Group(value=value, kind=kind, steps=each, conversion_ratio=each[-1].conversion_ratio, significance=significance)
+        for (value, kind, each), significance in zip(found, significances, strict=True)
     ]
 
 
-def _steps_of(attempts: Attempts, members: Int64s, values: Values | None) -> list[FunnelStep]:
-    return funnel_steps(attempts.only(members), values)
+def _codes(
+    attempts: Attempts, asked: BreakdownParams, scan: Scan, code_of_row: Int32s, *, include_bots: bool
+) -> Int32s:
+    """Of each attempt."""
+    if asked.of is Of.FIRST_TOUCH:
+        return code_of_row[first_touch_rows(attempts, scan, include_bots=include_bots)]
+    step_index = asked.step - 1 if asked.step else 0
+
+    def codes_of(first: int, last: int) -> Int32s:
+        rows = attempts.rows(attempts.positions_of(slice(first, last), step_index))
+        return code_of_row.take(attempts.events.row_number[rows])
+
+    # In threads, as the codes are looked up at random.
+    count = len(attempts.depth)
+    return np.concatenate(at_once([partial(codes_of, *part) for part in split_evenly(count, parts_of(count))]))
 
 
-def _parts(codes: Int32s, texts: Texts, limit: int) -> Iterator[tuple[str, Kind, Int64s]]:
-    """The attempts that have each of the largest values, another one, or none; where there are any. codes: of each."""
+def _grouped(codes: Int32s, texts: Texts, limit: int) -> tuple[list[tuple[str, Kind]], Int32s]:
+    """The groups, that of the others and that of no value last, whether anybody is in them or not; and of each attempt
+    the number of its group. codes: of each attempt."""
     largest = _largest(codes, texts, limit)
-    other, not_set = len(largest), len(largest) + 1
-    group_of_code = np.full(len(texts) + 1, other, np.int16)  # the last is that of no value, whose code is -1
-    group_of_code[list(largest)] = np.arange(len(largest))
-    group_of_code[-1] = not_set
-    group = group_of_code[codes]
-    by_group = np.argsort(group, kind="stable")
-    bounds = np.cumsum([0, *np.bincount(group, minlength=not_set + 1)]).tolist()
     named: list[tuple[str, Kind]] = [(text, "value") for text in largest.values()]
-    for number, (value, kind) in enumerate([*named, (OTHER, "other"), (NOT_SET, "not_set")]):
-        members = by_group[bounds[number] : bounds[number + 1]]
-        if len(members):
-            yield value, kind, members
+    group_of_code = np.full(len(texts) + 1, len(largest), np.int32)  # the last is that of no value, whose code is -1
+    group_of_code[list(largest)] = np.arange(len(largest))
+    group_of_code[-1] = len(largest) + 1
+    return [*named, (OTHER, "other"), (NOT_SET, "not_set")], group_of_code[codes]
 
 
 def _largest(codes: Int32s, texts: Texts, limit: int) -> dict[int, str]:

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from app.domain.storefront import Storefront
-from app.domain.time_range import MICROSECONDS_PER_SECOND, from_us
+from app.domain.time_range import from_us
 from app.match.rules import Int64s
 from app.mirror.scan import Scan
 from app.reports.base import ReportResult
@@ -119,13 +119,13 @@ DROP_OFF = DropOffReport()
 def _reason_counts(stopped: Attempts, reasons: Reasons, scan: Scan) -> list[ReasonCount]:
     """The largest first."""
     counts = np.bincount(reasons.code, minlength=len(REASONS)).tolist()
-    late_seconds = reasons.late_us[reasons.code == REASONS.index(ReasonName.TOO_LATE)] / MICROSECONDS_PER_SECOND
+    late_us = reasons.late_us[reasons.code == REASONS.index(ReasonName.TOO_LATE)]
     found = [
         ReasonCount(
             reason=name,
             count=count,
             ratio=count / len(stopped.depth),
-            seconds_late=durations_of(late_seconds) if name is ReasonName.TOO_LATE else None,
+            seconds_late=durations_of(late_us) if name is ReasonName.TOO_LATE else None,
             excluded_by=_excluded_by(reasons.excluded_row, scan) if name is ReasonName.EXCLUDED else [],
         )
         for name, count in zip(REASONS, counts, strict=True)

@@ -1,14 +1,17 @@
 """How many reached each step, and what became of the others."""
 
 from functools import partial
+from itertools import islice
 
 import numpy as np
 from pydantic import BaseModel
 
 from app.domain.funnel import Order, StepResult, step_results
+from app.match.reach import Elapsed, Reach, reach_of
+from app.match.rules import Int32s
 from app.parallel import spread
 from app.reports.funnel.matching import Attempts
-from app.reports.funnel.times import Durations, durations_between
+from app.reports.funnel.times import Durations, durations_of
 from app.reports.funnel.value import StepValue, Values, step_values
 
 # From the entry, and from the step before.
@@ -39,55 +42,60 @@ class FunnelStep(BaseModel):
 
 
 def funnel_steps(attempts: Attempts, values: Values | None = None) -> list[FunnelStep]:
-    steps = []
-    counted = step_counts(attempts)
-    timed = range(1, len(counted))
-    durations = spread(
-        [partial(_durations, attempts, index) for index in timed],
-        [counted[index].reached_count for index in timed],
+    everybody = np.zeros(len(attempts.depth), np.int32)
+    return steps_by_group(attempts, everybody, 1, values)[0]
+
+
+def steps_by_group(
+    attempts: Attempts, group: Int32s, group_count: int, values: Values | None = None
+) -> list[list[FunnelStep]]:
+    """For each group the steps of its attempts. group: by attempt, from 0."""
+    sequences, rules = attempts.sequences, attempts.rules
+    reach = reach_of(attempts.chains, group, group_count, sequences.occurred_at_us, rules, attempts.now_us)
+    durations = _durations(reach)
+    groups = [
+        [_step(attempts, index, *each) for index, each in enumerate(zip(step_results(*counts), of_group, strict=True))]
+        for *counts, of_group in zip(reach.stopped.tolist(), reach.in_progress.tolist(), durations, strict=True)
+    ]
+    for index, step in enumerate(attempts.definition.steps):
+        if step.optional:
+            for each, done in zip(groups, _done(attempts, index, group, group_count), strict=True):
+                each[index].done_count, each[index].done_ratio = done
+        if values:
+            for each, worth in zip(groups, step_values(attempts, index, group, group_count, values), strict=True):
+                each[index].value, each[index].without_value_count = worth
+    return groups
+
+
+def _step(attempts: Attempts, index: int, counts: StepResult, durations: TwoDurations) -> FunnelStep:
+    from_entry, from_previous = durations
+    return FunnelStep(
+        step_number=index + 1,
+        label=label_of(attempts, index),
+        reached_count=counts.reached_count,
+        conversion_ratio=counts.conversion_ratio,
+        step_conversion_ratio=counts.step_conversion_ratio,
+        drop_off_count=counts.drop_off_count,
+        lost_count=counts.lost_count,
+        in_progress_count=counts.in_progress_count,
+        drop_off_ratio=counts.drop_off_ratio,
+        seconds_from_previous=from_previous,
+        seconds_from_entry=from_entry,
     )
-    for index, (counts, (from_entry, from_previous)) in enumerate(
-        zip(counted, [(None, None), *durations], strict=True)
-    ):
-        done_count, done_ratio = _done(attempts, index)
-        value, without_value_count = (
-            step_values(attempts, index, attempts.positions(index), values) if values else (None, None)
-        )
-        steps.append(
-            FunnelStep(
-                step_number=index + 1,
-                label=label_of(attempts, index),
-                reached_count=counts.reached_count,
-                conversion_ratio=counts.conversion_ratio,
-                step_conversion_ratio=counts.step_conversion_ratio,
-                drop_off_count=counts.drop_off_count,
-                lost_count=counts.lost_count,
-                in_progress_count=counts.in_progress_count,
-                drop_off_ratio=counts.drop_off_ratio,
-                done_count=done_count,
-                done_ratio=done_ratio,
-                seconds_from_previous=from_previous,
-                seconds_from_entry=from_entry,
-                value=value,
-                without_value_count=without_value_count,
-            )
-        )
-    return steps
 
 
-def _durations(attempts: Attempts, index: int) -> TwoDurations:
-    """From the entry to the step, and from the chain's step before, which may not be the one before in the list."""
-    reached = attempts.reached(index)
-    positions = attempts.positions_of(reached, index)
-    from_entry = durations_between(attempts, attempts.positions_of(reached, 0), positions)
-    if index == 1:
-        return from_entry, from_entry
-    earlier = index - 1
-    previous = attempts.positions_of(reached, earlier)
-    while (previous < 0).any():
-        earlier -= 1
-        previous = np.where(previous < 0, attempts.positions_of(reached, earlier), previous)
-    return from_entry, durations_between(attempts, previous, positions)
+def _durations(reach: Reach) -> list[list[TwoDurations]]:
+    """By group and index of the step."""
+    elapsed = [(each, index == 0) for of_group in reach.elapsed for index, each in enumerate(of_group)]
+    counts = [len(each.from_entry) for each, _ in elapsed]
+    found = iter(spread([partial(_two_durations, *each) for each in elapsed], counts))
+    return [[(None, None), *islice(found, len(of_group))] for of_group in reach.elapsed]
+
+
+def _two_durations(elapsed: Elapsed, is_of_second_step: bool) -> TwoDurations:
+    """Before the second step there is only the entry."""
+    from_entry = durations_of(elapsed.from_entry)
+    return from_entry, from_entry if is_of_second_step else durations_of(elapsed.from_previous)
 
 
 def label_of(attempts: Attempts, index: int) -> str:
@@ -98,19 +106,11 @@ def label_of(attempts: Attempts, index: int) -> str:
     return definition.steps[index].label
 
 
-def step_counts(attempts: Attempts) -> list[StepResult]:
-    step_count = len(attempts.definition.steps)
-    stopped = np.bincount(attempts.depth, minlength=step_count + 1)[1:]
-    in_progress = np.bincount(attempts.depth[attempts.is_open], minlength=step_count + 1)[1:]
-    return step_results(stopped.tolist(), in_progress.tolist())
-
-
-def _done(attempts: Attempts, index: int) -> tuple[int | None, float | None]:
+def _done(attempts: Attempts, index: int, group: Int32s, group_count: int) -> list[tuple[int, float | None]]:
+    """By group, how many did the optional step, and their share, of those who reached the next one that is not."""
     steps = attempts.definition.steps
-    if not steps[index].optional:
-        return None, None
     required = [later for later in range(index + 1, len(steps)) if not steps[later].optional]
-    reached = attempts.depth > (required[0] if required else index)
-    whole = int(reached.sum())
-    done = int((attempts.positions(index)[reached] >= 0).sum())
-    return done, done / whole if whole else None
+    reached = attempts.reached(required[0] if required else index)
+    did = reached[attempts.positions_of(reached, index) >= 0]
+    whole, done = (np.bincount(group[some], minlength=group_count).tolist() for some in (reached, did))
+    return [(count, count / of if of else None) for count, of in zip(done, whole, strict=True)]

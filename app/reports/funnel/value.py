@@ -2,14 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, prod
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
 from app.domain.storefront import Storefront
-from app.match.rules import Int64s
+from app.match.rules import Int32s, Int64s
 from app.mirror.columns import Subject
 from app.mirror.scan import Scan
 from app.reports.funnel.matching import Attempts
@@ -64,34 +64,38 @@ def values_of(property_name: str, scan: Scan, storefront: Storefront) -> Values:
     )
 
 
-def step_values(attempts: Attempts, step_index: int, positions: Int64s, values: Values) -> tuple[list[StepValue], int]:
-    """A sum for each currency there is, by its name; and how many events of the step had no number or no currency.
-
-    positions: of the step's events, as Attempts.positions gives them.
-    """
-    has_event = positions >= 0
-    row_numbers = attempts.events.row_number[attempts.rows(positions[has_event])]
-    amounts, places = values.of(row_numbers)
+def step_values(
+    attempts: Attempts, step_index: int, group: Int32s, group_count: int, values: Values
+) -> list[tuple[list[StepValue], int]]:
+    """By group a sum for each currency there is, by its name; and how many events of the step had no number or no
+    currency. group: by attempt, from 0."""
+    chosen = attempts.reached(step_index)
+    positions = attempts.positions_of(chosen, step_index)
+    chosen, positions = chosen[positions >= 0], positions[positions >= 0]
+    amounts, places = values.of(attempts.events.row_number[attempts.rows(positions)])
     known = ~np.isnan(amounts) & (places >= 0)
-    amounts, places = amounts[known], places[known]
-    stopped = (attempts.depth == step_index + 1)[has_event][known]
-    is_open = attempts.is_open[has_event][known]
+    without = np.bincount(group[chosen[~known]], minlength=group_count).tolist()
+    chosen, amounts, places = chosen[known], amounts[known], places[known]
+    stopped, is_open = attempts.depth[chosen] == step_index + 1, attempts.is_open[chosen]
+    shape = group_count, len(values.currencies)
+    cell = group[chosen].astype(np.int64) * shape[1] + places
 
-    def sums(chosen: npt.NDArray[np.bool_]) -> list[float | None]:
-        found = np.bincount(places[chosen], weights=amounts[chosen], minlength=len(values.currencies))
-        return [round(each, DECIMALS) if isfinite(each) else None for each in found.tolist()]
+    def sums(some: npt.NDArray[np.bool_] | slice) -> list[list[float | None]]:
+        found = np.bincount(cell[some], weights=amounts[some], minlength=prod(shape)).reshape(shape).tolist()
+        return [[round(each, DECIMALS) if isfinite(each) else None for each in row] for row in found]
 
-    nothing: list[float | None] = [None] * len(values.currencies)
-    is_last = step_index == len(attempts.definition.steps) - 1
-    columns = (
-        np.bincount(places, minlength=len(values.currencies)).tolist(),
-        sums(np.ones(len(places), np.bool_)),
-        nothing if is_last else sums(stopped & ~is_open),
-        nothing if is_last else sums(stopped & is_open),
-    )
+    def lost(some: npt.NDArray[np.bool_]) -> list[list[float | None]]:
+        is_last = step_index == len(attempts.definition.steps) - 1
+        return [[None] * shape[1]] * group_count if is_last else sums(some)
+
+    counts = np.bincount(cell, minlength=prod(shape)).reshape(shape).tolist()
+    columns = counts, sums(slice(None)), lost(stopped & ~is_open), lost(stopped & is_open)
     found = [
-        StepValue(currency=currency, sum=total, lost_sum=lost, in_progress_sum=in_progress)
-        for currency, count, total, lost, in_progress in zip(values.currencies, *columns, strict=True)
-        if count
+        [
+            StepValue(currency=currency, sum=total, lost_sum=lost_sum, in_progress_sum=in_progress_sum)
+            for currency, count, total, lost_sum, in_progress_sum in zip(values.currencies, *of_group, strict=True)
+            if count
+        ]
+        for of_group in zip(*columns, strict=True)
     ]
-    return found, int((~known).sum())
+    return list(zip(found, without, strict=True))

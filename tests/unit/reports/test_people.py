@@ -23,7 +23,7 @@ from app.reports.funnel.people import (
     find_people,
 )
 from app.reports.funnel.people_rows import FunnelPerson, Outcome
-from app.reports.funnel.steps import step_counts
+from app.reports.funnel.steps import funnel_steps
 from app.storage.person_keys import SenderKeys
 from tests.journeys import DAY, HOUR, JourneyEvent, at_us, journey
 from tests.oracle import attempts_oracle
@@ -80,7 +80,7 @@ def test_lists_are_as_long_as_the_counts_of_the_funnel_and_say_what_the_oracle_s
     ]
     last, definition = len(definition.steps), replace(definition, session_timeout_us=SESSION_TIMEOUT_US)
     with mirror.scan(events, as_of_us) as scan:
-        counts = step_counts(match_funnel(definition, scan))
+        counts = funnel_steps(match_funnel(definition, scan))
         for number, count in enumerate(counts, start=1):
             of_outcome = {Outcome.REACHED: count.reached_count, Outcome.CONVERTED: counts[-1].reached_count}
             if number < last:
