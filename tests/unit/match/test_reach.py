@@ -53,9 +53,14 @@ def test_each_group_has_its_own_however_many_threads_share_the_work(
     ]
 
 
-def test_threads_share_the_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_threads_goes_by_the_number_of_chains(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(module, "parts_of", lambda row_count: asked.append(row_count) or 1)
+
+    def parts_of(row_count: int) -> int:
+        asked.append(row_count)
+        return 1
+
+    monkeypatch.setattr(module, "parts_of", parts_of)
     reach(*ACTORS, groups=[0] * 5)
     assert asked == [5]
 
@@ -76,8 +81,11 @@ def test_who_skipped_a_step_has_no_time_for_it_and_the_next_is_from_the_event_be
     assert times(found) == [[([2], [2]), ([9, 7], [9, 5])]]
 
 
-def test_events_of_one_instant_take_no_time() -> None:
-    assert times(reach([(7, A), (7, B), (7, C)], groups=[0])) == [[([0], [0]), ([0], [0])]]
+@pytest.mark.parametrize("optional", [[], [False, True, False]])
+@pytest.mark.parametrize("time", [0, 1])
+def test_a_step_may_take_no_time_or_the_least_there_is(time: int, optional: list[bool]) -> None:
+    found = reach([(7, A), (7 + time, B), (7 + 2 * time, C)], groups=[0], optional=optional)
+    assert times(found) == [[([time], [time]), ([2 * time], [time])]]
 
 
 def test_a_group_that_nobody_is_in_has_nothing() -> None:
