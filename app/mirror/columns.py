@@ -185,6 +185,12 @@ class ColumnCache:
         key, empty = (storefront_id, "rows"), Resident.empty()
         return self.held(key, generation, empty, lambda held: held.extended(read(held.length)))
 
+    def resident_count(self, storefront_id: int) -> int:
+        """How many rows are held at this moment; 0: none."""
+        with self._lock:
+            entry = self._entries.get((storefront_id, "rows"))
+        return entry.held.length if entry else 0
+
     def held(self, key: Key, generation: int, empty: H, update: Callable[[H], H]) -> H:
         """With all rows that the caller sees, perhaps more.
 

@@ -287,10 +287,13 @@ class Scan:
 
     @cached_property
     def _row_count(self) -> int:
-        """One more than the highest row_number."""
-        query = "SELECT max(row_number) + 1 FROM event WHERE storefront_id = ?"
-        row = first_row(self._cursor.execute(query, [self.storefront_id]))
-        return int(row[0]) if row and row[0] is not None else 0
+        """One more than the highest row_number. Looks for it among the newest first."""
+        query = "SELECT max(row_number) + 1 FROM event WHERE storefront_id = ? AND row_number >= ?"
+        for least in (self._cache.resident_count(self.storefront_id) - 1, 0):
+            row = first_row(self._cursor.execute(query, [self.storefront_id, least]))
+            if row and row[0] is not None:
+                return int(row[0])
+        return 0
 
     def events(self, row_numbers: Int64s) -> list[Seen]:
         """Events in full, in the order given; for a page of some thousands at most."""

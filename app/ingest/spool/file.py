@@ -34,6 +34,8 @@ CREATE = (
     "CREATE TABLE totals (id INTEGER PRIMARY KEY, content BLOB)",
     "CREATE TABLE part (id INTEGER PRIMARY KEY, content BLOB)",
 )
+# Twice: who finds one of them damaged counts what is lost by the other.
+SET_TOTALS = "REPLACE INTO totals VALUES (1, ?1), (2, ?1)"
 
 
 class SpoolDamaged(Exception):
@@ -84,8 +86,7 @@ class SpoolFile:
         [(verdict,)] = self._connection.execute("PRAGMA quick_check(1)").fetchall()
         if verdict != "ok":
             raise SpoolDamaged("SQLite finds faults in it")
-        [(content,)] = self._connection.execute("SELECT content FROM totals").fetchall()
-        part = read_part(content)
+        part, *_ = [read_part(content) for (content,) in self._connection.execute("SELECT content FROM totals")]
         self.marker = part.marker
         self.totals = Totals(part.batch_id, part.first_event, int.from_bytes(part.data, "little"))
 
@@ -95,7 +96,7 @@ class SpoolFile:
         with _sorted_errors(), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for statement in (*PRAGMAS, "BEGIN", *CREATE):
                 connection.execute(statement)
-            connection.execute("INSERT INTO totals VALUES (1, ?)", (_totals_part(marker, totals),))
+            connection.execute(SET_TOTALS, (_totals_part(marker, totals),))
             connection.execute("COMMIT")
 
     def close(self) -> None:
@@ -128,7 +129,7 @@ class SpoolFile:
         with _sorted_errors(), self._transaction():
             self._connection.execute("DELETE FROM part WHERE id <= ?", (remove_through,))
             self._connection.executemany("INSERT INTO part (content) VALUES (?)", ((part,) for part in parts))
-            self._connection.execute("UPDATE totals SET content = ?", (_totals_part(self.marker, totals),))
+            self._connection.execute(SET_TOTALS, (_totals_part(self.marker, totals),))
         self.totals = totals
 
     @contextlib.contextmanager

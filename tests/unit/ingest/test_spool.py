@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import re
 import sqlite3
 import tempfile
 import threading
@@ -22,7 +23,7 @@ from app.domain.event import Event, Trust
 from app.domain.ledger import Received
 from app.domain.outcome import RefusedEvent, Rejection, RejectReason, SpoolFull, UnstorableError
 from app.ingest.sink import Batch
-from app.ingest.spool.parts import PAGE_BYTES
+from app.ingest.spool.parts import MAGIC, PAGE_BYTES, read_part
 from app.ingest.spool.queue import Spool
 from tests.events import NOW, stored_event
 from tests.fakes import FixedClock
@@ -382,6 +383,21 @@ async def test_a_file_that_is_no_spool_is_put_aside(tmp_path: Path, content: byt
         assert (tmp_path / aside).read_bytes() == content
         await spool.append(batch("a"))
         assert names(await drained(spool)) == ["a"]
+
+
+@pytest.mark.parametrize("damaged_totals", [0, 1])
+async def test_one_of_the_totals_is_enough_to_count_what_is_lost_of_the_newest(
+    filled: Filled, tmp_path: Path, damaged_totals: int
+) -> None:
+    content = bytearray(filled.content)
+    starts = [found.start() for found in re.finditer(re.escape(MAGIC), content)]
+    parts = {start: read_part(bytes(content[start : start + PAGE_BYTES])) for start in starts}
+    totals = [start for start, part in parts.items() if part.is_totals]
+    newest = max(part.batch_id for part in parts.values() if not part.is_totals)
+    for start in (totals[damaged_totals], *(start for start, part in parts.items() if part.batch_id == newest)):
+        content[start + len(MAGIC)] ^= 1
+    after = await after_damage(tmp_path, bytes(content), filled.events)
+    assert (after.left, after.lost) == (len(filled.events) - 2, 2)
 
 
 async def test_a_lost_first_page_costs_nothing(filled: Filled, tmp_path: Path) -> None:
