@@ -1,16 +1,19 @@
 """Splits the work of compiled passes over a few threads."""
 
 import os
-import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import chain, pairwise
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import TypeVar
 
 ROWS_WORTH_A_THREAD = 50_000  # a thread costs about 0.1 ms to begin and to end, as much as some thousand rows
 THREADS_MAX = 4
 
 T = TypeVar("T")
+
+# Threads that wait are there sooner than new ones. They have the priority of the report that first needed them.
+_pool = ThreadPoolExecutor(THREADS_MAX - 1, thread_name_prefix="pass")
 
 
 def parts_of(row_count: int) -> int:
@@ -24,45 +27,40 @@ def split_evenly(count: int, parts: int) -> list[tuple[int, int]]:
     return list(pairwise([count * part // parts for part in range(parts + 1)]))
 
 
-def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """The results in the order of the calls, each in a thread of its own and the last in this one.
+def at_once(calls: Sequence[Callable[[], T]], threads: int = THREADS_MAX) -> list[T]:
+    """The results in the order of the calls, which this thread shares with those of the pool that are free.
 
-    New threads have the priority of the one that starts them. An exception is raised here.
+    It waits for no call that nobody has begun, so calls may ask for more. An exception is raised here.
     """
-    if not calls:
-        return []
+    left = deque(range(len(calls)))
     results: dict[int, T] = {}
-    errors: list[BaseException] = []
 
-    def run(place: int) -> None:
-        try:
+    def work() -> None:
+        while left:
+            try:
+                place = left.popleft()
+            except IndexError:  # another thread took the last one
+                return
             results[place] = calls[place]()
-        except BaseException as error:  # noqa: BLE001  # raised below, in the thread that asked
-            errors.append(error)
 
-    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(calls) - 1)]
-    for thread in threads:
-        thread.start()
-    run(len(calls) - 1)
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+    helpers = [_pool.submit(work) for _ in range(min(threads, len(calls)) - 1)]
+    try:
+        work()
+    finally:
+        left.clear()
+        begun = [helper for helper in helpers if not helper.cancel()]
+        wait(begun)
+    for helper in begun:
+        helper.result()
     return [results[place] for place in range(len(calls))]
 
 
 def spread(calls: Sequence[Callable[[], T]], row_counts: Sequence[int]) -> list[T]:
     """The results in the order of the calls, which share as many threads as so many rows in all are worth.
 
-    row_counts: how many each call goes through. Each thread gets about as many, from the largest call down.
+    row_counts: how many each call goes through. Whoever is free takes the largest that is left.
     """
-    shares: list[list[int]] = [[] for _ in range(min(parts_of(sum(row_counts)), len(calls)))]
-    for place in sorted(range(len(calls)), key=row_counts.__getitem__, reverse=True):
-        min(shares, key=lambda share: sum(row_counts[each] for each in share)).append(place)
-    found = at_once([partial(_each, [calls[place] for place in share]) for share in shares])
-    by_place = dict(zip(chain(*shares), chain(*found), strict=True))
+    places = sorted(range(len(calls)), key=row_counts.__getitem__, reverse=True)
+    found = at_once([calls[place] for place in places], parts_of(sum(row_counts)))
+    by_place = dict(zip(places, found, strict=True))
     return [by_place[place] for place in range(len(calls))]
-
-
-def _each(calls: Sequence[Callable[[], T]]) -> list[T]:
-    return [call() for call in calls]

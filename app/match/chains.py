@@ -1,5 +1,6 @@
 """The funnel matcher: one pass over each actor's events, one result per actor who entered, or per attempt."""
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -9,6 +10,8 @@ import numpy.typing as npt
 from app.match.any_order import gather, is_start
 from app.match.compiled import compiled, copy
 from app.match.in_order import Plan, follow, is_entry, plan_for
+from app.match.plain import is_plain, match_plain
+from app.match.rooms import add_by_part, closed_up
 from app.match.rules import NEVER, Chains, Int64s, Lanes, Rules, Sequences
 from app.match.scratch import Followed, Scratch, new_scratch
 from app.parallel import at_once, parts_of
@@ -16,21 +19,22 @@ from app.parallel import at_once, parts_of
 
 def match_chains(sequences: Sequences, lanes: Lanes, rules: Rules, stop: npt.NDArray[np.uint8]) -> Chains:
     """The reported chain of each actor who entered, or of each attempt. Ends early, with what it has, at stop[0]."""
-    plan = plan_for(rules)
+    plan, shares = plan_for(rules), _split_actors(sequences.offsets)
+    chain_bounds, slot_bounds = _bounds([0, *(last for _, last in shares)], sequences.offsets, rules)
+    room = _room(chain_bounds[-1], slot_bounds[-1])
     parts = [
-        partial(_match_part, first, last, sequences, lanes, rules, plan, stop)
-        for first, last in _split_actors(sequences.offsets)
+        partial(_match_part, *share, sequences, lanes, rules, plan, stop, _cut(room, slice(*chains), slice(*slots)))
+        for share, chains, slots in zip(shares, pairwise(chain_bounds), pairwise(slot_bounds), strict=True)
     ]
-    found = at_once(parts)
-    if len(found) == 1:
-        return found[0]
-    slots_before = np.cumsum([0, *(len(part.position) for part in found[:-1])])
+    chain_ends, slot_ends = np.cumsum([(0, 0), *at_once(parts)], axis=0).T.tolist()
+    start = closed_up(room.start, chain_bounds, chain_ends)
+    add_by_part(start, chain_ends, slot_ends)
     return Chains(
-        np.concatenate([part.actor for part in found]),
-        np.concatenate([part.depth for part in found]),
-        np.concatenate([part.open_until_us for part in found]),
-        np.concatenate([part.start + before for part, before in zip(found, slots_before, strict=True)]),
-        np.concatenate([part.position for part in found]),
+        closed_up(room.actor, chain_bounds, chain_ends),
+        closed_up(room.depth, chain_bounds, chain_ends),
+        closed_up(room.open_until_us, chain_bounds, chain_ends),
+        start,
+        closed_up(room.position, slot_bounds, slot_ends),
     )
 
 
@@ -41,6 +45,33 @@ def _split_actors(offsets: Int64s) -> list[tuple[int, int]]:
     return list(pairwise([0, *shares.tolist(), len(offsets) - 1]))
 
 
+def _bounds(actors: Sequence[int], offsets: Int64s, rules: Rules) -> tuple[list[int], list[int]]:
+    """Between the rooms for the chains of the parts, and for their positions. actors: between the parts.
+
+    As much room as there can be need of: an event is in one chain at most, and a chain may skip the optional steps.
+    """
+    events = offsets[list(actors)]
+    chains = events if rules.counts_entries else np.array(actors, np.int64)
+    return chains.tolist(), (events + chains * rules.optional.sum()).tolist()
+
+
+def _room(chain_count: int, slot_count: int) -> Chains:
+    """What is not written to takes no memory."""
+    return Chains(
+        actor=np.empty(chain_count, np.int64),
+        depth=np.empty(chain_count, np.int32),
+        open_until_us=np.empty(chain_count, np.int64),
+        start=np.empty(chain_count, np.int64),
+        position=np.empty(slot_count, np.int64),
+    )
+
+
+def _cut(room: Chains, chains: slice, slots: slice) -> Chains:
+    return Chains(
+        room.actor[chains], room.depth[chains], room.open_until_us[chains], room.start[chains], room.position[slots]
+    )
+
+
 def _match_part(
     first: int,
     last: int,
@@ -49,29 +80,13 @@ def _match_part(
     rules: Rules,
     plan: Plan,
     stop: npt.NDArray[np.uint8],
-) -> Chains:
+    room: Chains,
+) -> tuple[int, int]:
     """Of the actors [first, last)."""
-    lengths = np.diff(sequences.offsets[first : last + 1])
-    row_count = int(lengths.sum())
-    # As much room as there can be need of; what is not written to takes no memory. An event is in one chain at most.
-    chain_count = row_count if rules.counts_entries else last - first
-    slot_count = row_count + chain_count * int(rules.optional.sum())
-    room = Chains(
-        np.empty(chain_count, np.int64),
-        np.empty(chain_count, np.int32),
-        np.empty(chain_count, np.int64),
-        np.empty(chain_count, np.int64),
-        np.empty(slot_count, np.int64),
-    )
-    scratch = new_scratch(rules, int(lengths.max(initial=0)), stop)
-    chain_count, slot_count = _match(first, last, sequences, lanes, rules, plan, scratch, room)
-    return Chains(
-        room.actor[:chain_count],
-        room.depth[:chain_count],
-        room.open_until_us[:chain_count],
-        room.start[:chain_count],
-        room.position[:slot_count],
-    )
+    if is_plain(lanes, rules):
+        return match_plain(first, last, sequences, rules, stop, room)
+    longest = int(np.diff(sequences.offsets[first : last + 1]).max(initial=0))
+    return _match(first, last, sequences, lanes, rules, plan, new_scratch(rules, longest, stop), room)
 
 
 @compiled

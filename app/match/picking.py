@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from app.match.actors import order_some
+from app.match.rooms import add_by_part, closed_up
 from app.match.rules import Bools, Int32s, Int64s, Sequences, UInt64s
 from app.match.timelines import IS_BOT, IS_FIRST, MARKS_PER_NAME, Timelines
 from app.parallel import at_once, parts_of, split_evenly
-
-T = TypeVar("T", Int64s, UInt64s)
 
 
 class Asked(NamedTuple):
@@ -33,10 +32,15 @@ class Asked(NamedTuple):
 
 
 class Picked(NamedTuple):
-    """The wanted events of those persons who have any. offsets, person: as in Timelines; the rest by event."""
+    """The wanted events of those persons who have any.
+
+    offsets, person: as in Timelines. is_tied: by person, whether two of the events are at the same time. The rest is by
+    event.
+    """
 
     offsets: Int64s
     person: Int64s
+    is_tied: Bools
     row_number: Int64s
     occurred_at_us: Int64s
     mask: UInt64s
@@ -88,18 +92,20 @@ def pick(sources: Sequence[Source], asked: Asked) -> Picked:
         ]
     )
     bounds = np.cumsum([0, *(len(each.event_place) for each in found)]).tolist()
-    # Each part writes behind all that the part before it may write, so that nothing is copied unless that leaves gaps.
     room = _room(bounds[-1])
     rooms = [Picked._make(column[start:end] for column in room) for start, end in pairwise(bounds)]
     counts = at_once([partial(_take, each, wants, part) for each, part in zip(found, rooms, strict=True)])
-    ends = np.cumsum([0, *(events for _, events in counts)]).tolist()
-    parts = list(zip(rooms, counts, ends, strict=False))
+    person_ends, event_ends = np.cumsum([(0, 0), *counts], axis=0).T.tolist()
+    closed_up(room.offsets, bounds, person_ends)
+    add_by_part(room.offsets, person_ends, event_ends)
+    room.offsets[person_ends[-1]] = event_ends[-1]
     return Picked(
-        np.concatenate([*(part.offsets[:persons] + before for part, (persons, _), before in parts), ends[-1:]]),
-        np.concatenate([part.person[:persons] for part, (persons, _), _ in parts]),
-        _closed_up(room.row_number, bounds, ends),
-        _closed_up(room.occurred_at_us, bounds, ends),
-        _closed_up(room.mask, bounds, ends),
+        room.offsets[: person_ends[-1] + 1],
+        closed_up(room.person, bounds, person_ends),
+        closed_up(room.is_tied, bounds, person_ends),
+        closed_up(room.row_number, bounds, event_ends),
+        closed_up(room.occurred_at_us, bounds, event_ends),
+        closed_up(room.mask, bounds, event_ends),
     )
 
 
@@ -145,8 +151,9 @@ def _find(stretches: _Stretches, marks: Int32s, is_wanted: Bools, event_place: I
 
 def _room(count: int) -> Picked:
     return Picked(
-        offsets=np.empty(count, np.int64),
+        offsets=np.empty(count + 1, np.int64),
         person=np.empty(count, np.int64),
+        is_tied=np.empty(count, np.bool_),
         row_number=np.empty(count, np.int64),
         occurred_at_us=np.empty(count, np.int64),
         mask=np.empty(count, np.uint64),
@@ -159,7 +166,7 @@ def _take(found: _Candidates, wants: _Wants, room: Picked) -> tuple[int, int]:
 
     room: for as many as there are candidates, in every column; offsets without the last one.
     """
-    persons, events, last_person = 0, 0, -1
+    persons, events, last_person, last_at = 0, 0, -1, 0
     timelines = found.timelines
     for i in range(len(found.event_place)):
         place, person = found.event_place[i], found.person_place[i]
@@ -170,18 +177,13 @@ def _take(found: _Candidates, wants: _Wants, room: Picked) -> tuple[int, int]:
         # As in _find.
         room.row_number[events], room.occurred_at_us[events], room.mask[events] = row_number, at, mask
         room.person[persons], room.offsets[persons] = timelines.person[person], events
+        room.is_tied[persons] = False
+        if is_kept & (at == last_at) & (person == last_person):
+            room.is_tied[persons - 1] = True
         persons += is_kept & (person != last_person)
         events += is_kept
-        last_person = person if is_kept else last_person
+        last_person, last_at = (person, at) if is_kept else (last_person, last_at)
     return persons, events
-
-
-def _closed_up(column: T, bounds: Sequence[int], ends: Sequence[int]) -> T:
-    """bounds: between the rooms of the parts. ends: of the parts when nothing is between them; both begin with 0."""
-    for start, (to, end) in zip(bounds, pairwise(ends), strict=False):
-        if start > to:
-            column[to:end] = column[start : start + end - to]
-    return column[: ends[-1]]
 
 
 def in_order(picked: Picked, step_mask: UInt64s, seq: Int32s, stored: Int64s) -> Sequences:
@@ -191,19 +193,23 @@ def in_order(picked: Picked, step_mask: UInt64s, seq: Int32s, stored: Int64s) ->
     """
     count = len(step_mask)
     sequences = Sequences(picked.offsets, np.arange(count), picked.occurred_at_us, step_mask)
-    # Written where it will be read: what is left as it is takes no memory.
-    tied_seq, tied_stored = np.empty(count, np.int32), np.empty(count, np.int64)
-    is_tied = np.zeros(len(picked.person), np.bool_)
-    at_once(
-        [
-            partial(_find_ties, *part, sequences, picked.row_number, seq, stored, tied_seq, tied_stored, is_tied)
-            for part in _shares(picked.offsets)
-        ]
-    )
-    if is_tied.any():
+    tied = np.flatnonzero(picked.is_tied)
+    if len(tied):
         sequences = sequences._replace(mask=step_mask.copy())
-        order_some(np.flatnonzero(is_tied), sequences, tied_seq, tied_stored, step_mask)
+        # Written where it will be read: what is left as it is takes no memory.
+        tied_seq, tied_stored = np.empty(count, np.int32), np.empty(count, np.int64)
+        _look_up(tied, picked, seq, stored, tied_seq, tied_stored)
+        order_some(tied, sequences, tied_seq, tied_stored, step_mask)
     return sequences
+
+
+@njit(cache=True, nogil=True)
+def _look_up(tied: Int64s, picked: Picked, seq: Int32s, stored: Int64s, tied_seq: Int32s, tied_stored: Int64s) -> None:
+    """What decides between events of the same time, of these persons' events."""
+    for person in tied:
+        for place in range(picked.offsets[person], picked.offsets[person + 1]):
+            tied_seq[place] = seq[picked.row_number[place]]
+            tied_stored[place] = stored[picked.row_number[place]]
 
 
 def _shares(offsets: Int64s) -> list[tuple[int, int]]:
@@ -211,26 +217,3 @@ def _shares(offsets: Int64s) -> list[tuple[int, int]]:
     parts = split_evenly(int(offsets[-1]), parts_of(int(offsets[-1])))
     bounds = np.searchsorted(offsets, [first for first, _ in parts[1:]])
     return list(pairwise([0, *bounds.tolist(), len(offsets) - 1]))
-
-
-@njit(cache=True, nogil=True)
-def _find_ties(
-    first: int,
-    last: int,
-    sequences: Sequences,
-    row_number: Int64s,
-    seq: Int32s,
-    stored: Int64s,
-    tied_seq: Int32s,
-    tied_stored: Int64s,
-    is_tied: Bools,
-) -> None:
-    """Of the actors [first, last): who has two events at the same time, and what else decides between those."""
-    times = sequences.occurred_at_us
-    for actor in range(first, last):
-        for place in range(sequences.offsets[actor] + 1, sequences.offsets[actor + 1]):
-            if times[place] == times[place - 1]:
-                is_tied[actor] = True
-                for each in (place - 1, place):
-                    tied_seq[each] = seq[row_number[each]]
-                    tied_stored[each] = stored[row_number[each]]

@@ -1,6 +1,7 @@
 """Work that is spread over threads: every result in its place, as many threads as it is worth."""
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -32,20 +33,55 @@ def test_results_come_in_the_order_of_the_calls(parts: int, count: int) -> None:
     assert spread(calls, [10 * place for place in range(count)]) == expected
 
 
-def test_calls_share_threads_by_what_they_go_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The largest has one for itself when the others together go through as much."""
+def test_whoever_is_free_takes_the_largest_call_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "parts_of", lambda row_count: row_count // 40)
-    both_begun = threading.Barrier(2, timeout=10)
+    others_done = threading.Event()
+    taken: list[int] = []
     threads: dict[int, list[int]] = {}
 
     def call(place: int) -> None:
-        if threading.get_ident() not in threads:
-            threads[threading.get_ident()] = []
-            both_begun.wait()  # or one thread's number could be given to the next
-        threads[threading.get_ident()].append(place)
+        threads.setdefault(threading.get_ident(), []).append(place)
+        if place == 2:  # takes longer than all the others together
+            assert others_done.wait(10)
+            return
+        taken.append(place)
+        if len(taken) == 3:
+            others_done.set()
 
     spread([partial(call, place) for place in range(4)], [20, 10, 45, 12])
-    assert sorted(sorted(places) for places in threads.values()) == [[0, 1, 3], [2]]
+    assert taken == [0, 3, 1]
+    assert sorted(map(len, threads.values())) == [1, 3]
+
+
+def test_few_rows_are_worth_no_other_thread() -> None:
+    threads: dict[int, list[int]] = {}
+    spread([named(place, threads) for place in range(4)], [20, 10, 45, 12])
+    assert threads == {threading.get_ident(): [2, 0, 3, 1]}
+
+
+def test_calls_that_ask_for_more_never_wait_for_each_other() -> None:
+    def deep(levels: int) -> int:
+        return 1 if not levels else sum(at_once([partial(deep, levels - 1)] * 3))
+
+    assert at_once([partial(deep, 4)] * 8) == [3**4] * 8
+
+
+def test_nothing_runs_any_more_when_an_error_is_raised() -> None:
+    is_slow_running = threading.Event()
+    done: list[int] = []
+
+    def fail() -> None:
+        assert is_slow_running.wait(10)
+        raise IndexError("of the first")
+
+    def slow() -> None:
+        is_slow_running.set()
+        time.sleep(0.05)
+        done.append(1)
+
+    with pytest.raises(IndexError, match="of the first"):
+        at_once([fail, slow])
+    assert done == [1]
 
 
 def test_an_error_in_any_call_is_raised(parts: int) -> None:

@@ -1,6 +1,7 @@
 """What is picked from persons' events held in order, and what decides between those at the same time."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -43,7 +44,12 @@ def by_person(found: Picked) -> dict[int, list[tuple[int, int, int]]]:
     events = list(zip(*(column.tolist() for column in columns), strict=True))
     bounds = found.offsets.tolist()
     assert (bounds[0], bounds[-1], len(bounds)) == (0, len(events), len(found.person) + 1)
+    assert found.is_tied.tolist() == are_tied(found.offsets.tolist(), found.occurred_at_us.tolist())
     return {person: events[bounds[i] : bounds[i + 1]] for i, person in enumerate(found.person.tolist())}
+
+
+def are_tied(offsets: Sequence[int], at: Sequence[int]) -> list[bool]:
+    return [len(set(at[start:end])) < end - start for start, end in pairwise(offsets)]
 
 
 def numbers(held: Timelines, wanted: Asked, left_out: Sequence[int] = ()) -> list[int]:
@@ -133,6 +139,16 @@ def test_in_any_number_of_parts_what_is_wanted_is_picked(parts: int, monkeypatch
         assert picked(held, wanted, left_out) == expected
 
 
+def test_a_tie_is_of_one_person_and_of_events_that_were_picked() -> None:
+    held = timelines(
+        *(Event(1, 1), Event(1, 1, ADDED), Event(1, 2)),  # only one of the two at the same time is wanted
+        *(Event(2, 2), Event(2, 3)),
+        *(Event(3, 3), Event(3, 4), Event(3, 5), Event(3, 5), Event(3, 6)),
+        *(Event(4, 6), Event(4, 7)),
+    )
+    assert pick([Source(held, NOBODY)], asked((1, 0, FOREVER))).is_tied.tolist() == [False, False, True, False]
+
+
 # Parts
 
 
@@ -180,10 +196,12 @@ def ordered(*actors: Sequence[Event]) -> tuple[list[int], list[int]]:
     is the mask."""
     events = [event for actor in actors for event in actor]
     _, at, mask, seq, stored, _ = np.array(events, np.int64).reshape(-1, 6).T
-    row_number = np.arange(len(events))[::-1]
+    row_number = np.arange(len(events))[::-1].copy()
+    offsets = np.cumsum([0, *map(len, actors)])
     found = Picked(
-        np.cumsum([0, *map(len, actors)]),
+        offsets,
         np.arange(len(actors)),
+        np.array(are_tied(offsets.tolist(), at.tolist()), np.bool_),
         row_number,
         at,
         np.zeros(len(events), np.uint64),
@@ -211,9 +229,7 @@ def test_a_tie_of_one_actor_leaves_the_others_alone() -> None:
     assert ordered([Event(1, 6, 4)], late, [Event(3, 7, 2)]) == ([0, 1, 3, 2, 4, 5], [4, 0, 1, 2, 0, 2])
 
 
-@pytest.mark.parametrize("parts", [1, 2, 5])
-def test_in_any_number_of_parts_ties_are_found(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    split_into(parts, monkeypatch)
+def test_every_actor_s_ties_are_decided() -> None:
     tie = [Event(1, 5, 2), Event(1, 5, 1)]
     assert ordered(tie, [], tie, tie, tie) == ([1, 0, 3, 2, 5, 4, 7, 6], [1, 2] * 4)
     assert ordered() == ([], [])
@@ -223,13 +239,13 @@ def test_where_nothing_is_tied_no_mask_is_copied() -> None:
     """Of two actors, who have events at the same time."""
     mask, at = np.ones(3, np.uint64), np.array([4, 5, 5])
     nothing = np.zeros(3, np.int64)
-    found = Picked(np.array([0, 2, 3]), nothing[:2], nothing, at, mask)
+    found = Picked(np.array([0, 2, 3]), nothing[:2], np.zeros(2, np.bool_), nothing, at, mask)
     assert in_order(found, mask, nothing.astype(np.int32), nothing).mask is mask
 
 
 def test_masks_given_stay_as_they_are_also_when_ties_are_put_in_order() -> None:
     mask = np.array([2, 1], np.uint64)
     nothing = np.zeros(2, np.int64)
-    found = Picked(np.array([0, 2]), nothing[:1], np.arange(2), nothing, mask)
+    found = Picked(np.array([0, 2]), nothing[:1], np.ones(1, np.bool_), np.arange(2), nothing, mask)
     assert in_order(found, mask, nothing.astype(np.int32), nothing).mask.tolist() == [1, 2]
     assert mask.tolist() == [2, 1]
