@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 
+from app.match import chains as module
 from app.match.chains import match_chains
 from app.match.rules import NEVER, Chains, Exclusions, Int64s, Lanes, Rules, Sequences
 
@@ -23,8 +25,18 @@ class Exclusion(NamedTuple):
 
 
 def matched(*actors: Sequence[Event], is_stopped: bool = False, **options: Any) -> Chains:
-    """options: see `as_columns`."""
-    return match_chains(*as_columns(*actors, **options), np.array([is_stopped], np.uint8))
+    """Both ways where there are two of them, which must not differ. options: see `as_columns`."""
+    asked = (*as_columns(*actors, **options), np.array([is_stopped], np.uint8))
+    found = match_chains(*asked)
+    with patch.object(module, "is_plain", return_value=False):
+        assert told_by(found, asked[2]) == told_by(match_chains(*asked), asked[2])
+    return found
+
+
+def told_by(found: Chains, rules: Rules) -> list[list[int]]:
+    """Until when a chain is open says nothing of one that is complete."""
+    open_until_us = np.where(found.depth < rules.step_count, found.open_until_us, 0)
+    return [column.tolist() for column in found._replace(open_until_us=open_until_us)]
 
 
 def as_columns(

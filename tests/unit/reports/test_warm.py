@@ -4,6 +4,7 @@ import pkgutil
 import subprocess
 import sys
 from importlib import import_module
+from typing import Any
 
 from numba.core.dispatcher import Dispatcher
 
@@ -13,7 +14,7 @@ from tests.journeys import DAY, journey
 from tests.unit.reports.asking import ADDED, ORDERED, VIEWED, ask
 from tests.unit.reports.journey_mirror import JourneyMirror
 
-ASKED = (
+ASKED: tuple[dict[str, Any], ...] = (
     {},
     {"order": "strict"},
     {"order": "any_order"},
