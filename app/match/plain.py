@@ -64,7 +64,7 @@ def _follow(
     for position in range(sequences.offsets[actor], sequences.offsets[actor + 1]):
         steps = mask[position]
         # From the last step down, so that the event is not used for two steps of one chain.
-        for step in range(min(depth, rules.step_count - 1), 0, -1):
+        for step in range(depth, 0, -1):
             if not (steps >> np.uint64(step)) & np.uint64(1):
                 continue
             entry = latest[step - 1, 0]

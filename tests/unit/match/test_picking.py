@@ -230,8 +230,9 @@ def test_a_tie_of_one_actor_leaves_the_others_alone() -> None:
 
 
 def test_every_actor_s_ties_are_decided() -> None:
-    tie = [Event(1, 5, 2), Event(1, 5, 1)]
-    assert ordered(tie, [], tie, tie, tie) == ([1, 0, 3, 2, 5, 4, 7, 6], [1, 2] * 4)
+    by_step, by_seq = [Event(1, 5, 2), Event(1, 5, 1)], [Event(1, 5, 1, seq=7), Event(1, 5, 2, seq=6)]
+    found = ordered([Event(1, 5)], by_seq, [], by_step, by_seq)
+    assert found == ([0, 2, 1, 4, 3, 6, 5], [0, 2, 1, 1, 2, 2, 1])
     assert ordered() == ([], [])
 
 
