@@ -6,6 +6,8 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from app import parallel
+
 # Linux: a tenth of the weight of a thread at 0. Threads that such a thread makes, as DuckDB's, inherit it.
 NICENESS = 10
 
@@ -17,6 +19,7 @@ def background_threads(count: int) -> ThreadPoolExecutor:
 
 def leave_threads_behind() -> None:
     """End the process although a thread still waits, say in a driver for a server that hangs. Call it last."""
+    parallel.end()
     others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
     if any(not thread.daemon for thread in others):
         logging.shutdown()

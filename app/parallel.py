@@ -3,11 +3,11 @@
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import TypeVar
 
-ROWS_WORTH_A_THREAD = 50_000  # a thread costs about 0.1 ms to begin and to end, as much as some thousand rows
+ROWS_WORTH_A_THREAD = 50_000  # to hand work to a thread that waits takes about 0.1 ms, as much as some thousand rows
 THREADS_MAX = 4
 
 T = TypeVar("T")
@@ -32,27 +32,33 @@ def at_once(calls: Sequence[Callable[[], T]], threads: int = THREADS_MAX) -> lis
 
     It waits for no call that nobody has begun, so calls may ask for more. An exception is raised here.
     """
-    left = deque(range(len(calls)))
+    left = deque(enumerate(calls))
     results: dict[int, T] = {}
-
-    def work() -> None:
-        while left:
-            try:
-                place = left.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            results[place] = calls[place]()
-
-    helpers = [_pool.submit(work) for _ in range(min(threads, len(calls)) - 1)]
+    helpers: list[Future[None]] = []
     try:
-        work()
+        helpers.extend(_pool.submit(_work, left, results) for _ in range(min(threads, len(calls)) - 1))
+        _work(left, results)
     finally:
-        left.clear()
+        left.clear()  # one that was cancelled waits in the pool for a thread; it must not keep what the calls hold
         begun = [helper for helper in helpers if not helper.cancel()]
         wait(begun)
     for helper in begun:
         helper.result()
-    return [results[place] for place in range(len(calls))]
+    return [results.pop(place) for place in range(len(calls))]
+
+
+def _work(left: deque[tuple[int, Callable[[], T]]], results: dict[int, T]) -> None:
+    while True:
+        try:
+            place, call = left.popleft()
+        except IndexError:
+            return
+        results[place] = call()
+
+
+def end() -> None:
+    """The threads that wait for work would keep the process from its end."""
+    _pool.shutdown(cancel_futures=True)
 
 
 def spread(calls: Sequence[Callable[[], T]], row_counts: Sequence[int]) -> list[T]:

@@ -144,7 +144,7 @@ class Links:
     linked_at_us: Int64s
 
 
-@dataclass
+@dataclass(slots=True)
 class Scan:
     """One consistent look at one storefront's events. events_read counts what the report's scans returned."""
 
@@ -157,7 +157,11 @@ class Scan:
     # Compiled passes look at it now and then, and end when it is set.
     stop: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(1, np.uint8))
     _columns: dict[Subject, Column] = field(default_factory=dict)
+    # Asked for once; a look always sees the same.
     _rows: Rows | None = None
+    _row_count_found: int | None = None
+    _names_found: dict[str, int] | None = None
+    _shapes_found: Shapes | None = None
 
     def matches(
         self,
@@ -175,8 +179,8 @@ class Scan:
         every_event_from_us: from then on events that match none are returned too, with mask 0.
         as_of_us: only events received before it. whose: only events that name one of these.
         """
-        names = self._names
-        mask_of_name, conditional_sql, parameters = masks(wanted, names, self._shapes)
+        names = self._names()
+        mask_of_name, conditional_sql, parameters = masks(wanted, names, self._shapes())
         every_from_us = TIME_MAX_US if every_event_from_us is None else every_event_from_us
         found = self._fetch(
             f"""
@@ -202,8 +206,8 @@ class Scan:
 
     def by_name(self, wanted: Sequence[Wanted]) -> ByName | None:
         """The same as numbers, for a pass over `rows`; None when there is more to it than names and times."""
-        names = self._names
-        mask_of_name, conditional_sql, _ = masks(wanted, names, self._shapes)
+        names = self._names()
+        mask_of_name, conditional_sql, _ = masks(wanted, names, self._shapes())
         times = None if conditional_sql else spans(wanted, names)
         return None if times is None else ByName(mask_of_name, *times)
 
@@ -211,7 +215,7 @@ class Scan:
         self, end_us: int, *, start_us: int = -TIME_MAX_US, include_bots: bool = False, as_of_us: int | None = None
     ) -> Iterator[Matches]:
         """All events in [start_us, end_us), some at a time and with mask 0; as_of_us: only those received before it."""
-        for start in range(0, self._row_count, PIECE_ROWS):
+        for start in range(0, self._row_count(), PIECE_ROWS):
             found = self._fetch(
                 f"""
                 SELECT coalesce(visitor_id, 0) AS visitor_id, coalesce(customer_id, 0) AS customer_id, occurred_at_us,
@@ -231,10 +235,10 @@ class Scan:
     def column(self, subject: Subject) -> Column:
         """What the subject is of every event of the storefront, by row_number. Raises Invalid for no such dimension."""
         if subject not in self._columns:
-            sql, parameters = text_sql(subject, self._shapes)
+            sql, parameters = text_sql(subject, self._shapes())
 
             def pieces(first_row_number: int) -> Iterator[pa.Table]:
-                for start in range(first_row_number, self._row_count, PIECE_ROWS):
+                for start in range(first_row_number, self._row_count(), PIECE_ROWS):
                     yield self._cursor.sql(
                         f"""
                         SELECT row_number::INTEGER AS row_number, {sql} AS text FROM event
@@ -248,7 +252,7 @@ class Scan:
 
     def texts(self, row_numbers: Int64s, subjects: Sequence[Subject]) -> Iterator[Coded]:
         """What each subject is of some events, see `texts_of_rows`."""
-        return texts_of_rows(self._cursor, self.storefront_id, row_numbers, subjects, self._shapes)
+        return texts_of_rows(self._cursor, self.storefront_id, row_numbers, subjects, self._shapes())
 
     def held(self, word: str, empty: H, update: Callable[[H], H]) -> H:
         """What is kept in memory of the storefront's events from report to report, see `ColumnCache.held`."""
@@ -258,10 +262,10 @@ class Scan:
         """Which orders the events report."""
 
         def up_to_date(held: OrderIds) -> OrderIds:
-            row_count, name_id = self._row_count, self._names.get(ORDER_COMPLETED, NO_NAME)
+            row_count, name_id = self._row_count(), self._names().get(ORDER_COMPLETED, NO_NAME)
             for first in range(held.row_count, row_count, PIECE_ROWS):
                 end = min(first + PIECE_ROWS, row_count)
-                found = order_rows(self._cursor, self.storefront_id, name_id, first, end, self._shapes)
+                found = order_rows(self._cursor, self.storefront_id, name_id, first, end, self._shapes())
                 held = held.extended(found, end)
             return held
 
@@ -273,7 +277,7 @@ class Scan:
         beside_bytes: what the caller will keep of each event.
         """
         if self._rows is None:
-            row_count = self._row_count
+            row_count = self._row_count()
             if row_count * (BYTES_PER_EVENT + beside_bytes) > self._cache.budget_bytes:
                 return None
 
@@ -285,20 +289,19 @@ class Scan:
             self._rows = self._cache.resident(self.storefront_id, self._generation, pieces).rows(row_count)
         return self._rows
 
-    @cached_property
     def _row_count(self) -> int:
         """One more than the highest row_number. Looks for it among the newest first."""
-        query = "SELECT max(row_number) + 1 FROM event WHERE storefront_id = ? AND row_number >= ?"
-        for least in (self._cache.resident_count(self.storefront_id) - 1, 0):
-            row = first_row(self._cursor.execute(query, [self.storefront_id, least]))
-            if row and row[0] is not None:
-                return int(row[0])
-        return 0
+        if self._row_count_found is None:
+            query = "SELECT max(row_number) + 1 FROM event WHERE storefront_id = ? AND row_number >= ?"
+            newest = self._cache.resident_count(self.storefront_id) - 1
+            rows = (first_row(self._cursor.execute(query, [self.storefront_id, least])) for least in (newest, 0))
+            self._row_count_found = next((int(row[0]) for row in rows if row and row[0] is not None), 0)
+        return self._row_count_found
 
     def events(self, row_numbers: Int64s) -> list[Seen]:
         """Events in full, in the order given; for a page of some thousands at most."""
         found = self._cursor.sql(EVENTS_OF_ROWS, params=[self.storefront_id, row_numbers.tolist()]).fetchall()
-        return seen_events(row_numbers, found, self._shapes)
+        return seen_events(row_numbers, found, self._shapes())
 
     def links(self) -> Links:
         found = self._fetch(
@@ -317,14 +320,16 @@ class Scan:
         self.events_read += sum(each.event_count for each in together)
         return together
 
-    @cached_property
     def _names(self) -> dict[str, int]:
-        return {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}
+        if self._names_found is None:
+            self._names_found = {name: name_id for name_id, name in self._cursor.execute("FROM event_name").fetchall()}
+        return self._names_found
 
-    @cached_property
     def _shapes(self) -> Shapes:
-        query = "SELECT shape_id, names FROM property_shape WHERE storefront_id = ?"
-        return Shapes(self._cursor.execute(query, [self.storefront_id]).fetchall())
+        if self._shapes_found is None:
+            query = "SELECT shape_id, names FROM property_shape WHERE storefront_id = ?"
+            self._shapes_found = Shapes(self._cursor.execute(query, [self.storefront_id]).fetchall())
+        return self._shapes_found
 
     def interrupt(self) -> None:
         """End what another thread is running on this scan: a query raises duckdb.InterruptException there."""

@@ -1,14 +1,17 @@
 """Work that is spread over threads: every result in its place, as many threads as it is worth."""
 
+import subprocess
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from app import parallel
-from app.parallel import at_once, spread
+from app.parallel import THREADS_MAX, at_once, spread
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -93,3 +96,38 @@ def test_an_error_in_any_call_is_raised(parts: int) -> None:
         at_once(calls)
     with pytest.raises(ValueError, match="of the second"):
         spread(calls, [1, 1, 1])
+
+
+def test_what_a_call_holds_is_let_go_though_no_thread_was_free_to_help() -> None:
+    class Large:
+        pass
+
+    is_over = threading.Event()
+    begun = threading.Barrier(THREADS_MAX + 1, timeout=10)
+
+    def busy() -> None:
+        begun.wait()
+        assert is_over.wait(10)
+
+    others = threading.Thread(target=at_once, args=([busy] * THREADS_MAX,))
+    others.start()
+    begun.wait()
+    large = Large()
+    held = weakref.ref(large)
+    assert at_once([partial(id, large), partial(id, None)]) == [id(large), id(None)]
+    del large
+    assert held() is None
+    is_over.set()
+    others.join()
+
+
+def test_a_process_ends_as_usual_though_threads_wait_for_work() -> None:
+    script = """
+import atexit
+from app.background import leave_threads_behind
+from app.parallel import at_once
+at_once([int, int])
+atexit.register(print, "ended")
+leave_threads_behind()
+"""
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "ended\n"  # our own code

@@ -34,7 +34,7 @@ CREATE = (
     "CREATE TABLE totals (id INTEGER PRIMARY KEY, content BLOB)",
     "CREATE TABLE part (id INTEGER PRIMARY KEY, content BLOB)",
 )
-# Twice: who finds one of them damaged counts what is lost by the other.
+# Twice: where a few bytes of one are damaged, the other says how much is lost. A lost page takes both.
 SET_TOTALS = "REPLACE INTO totals VALUES (1, ?1), (2, ?1)"
 
 
